@@ -1,0 +1,1 @@
+//! Any tensor as a `candle_core::Tensor`.

@@ -1,0 +1,1 @@
+//! Bits of the small float types to `f32`.

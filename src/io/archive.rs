@@ -1,0 +1,1 @@
+//! Members of archives: name to extent; duplicates and lies stay visible.

@@ -1,0 +1,60 @@
+//! The few questions that are asked of folders.
+
+use super::Source;
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderEntry {
+    /// The entry's name, lossily as text.
+    pub name: String,
+    /// Its full path.
+    pub path: PathBuf,
+    /// Whether it is a folder itself (symbolic links are followed).
+    pub is_folder: bool,
+    /// Bytes, for a file.
+    pub len: u64,
+}
+
+/// Whether `path` is a folder.
+pub fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Whether something stands at `path`, be it a broken link.
+pub fn file_exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// What a folder holds, sorted by name. Entries that vanish or cannot be examined are left out.
+pub fn list_folder(path: &Path) -> Result<Vec<FolderEntry>> {
+    let name = path.to_string_lossy();
+    let read = std::fs::read_dir(path)
+        .map_err(|e| Error::io("cannot list the folder", e).in_file(&name))?;
+    let mut entries = Vec::new();
+    for entry in read {
+        let entry = entry.map_err(|e| Error::io("cannot list the folder", e).in_file(&name))?;
+        let Ok(metadata) = std::fs::metadata(entry.path()) else {
+            continue;
+        };
+        entries.push(FolderEntry {
+            name: entry.file_name().to_string_lossy().into_owned(),
+            path: entry.path(),
+            is_folder: metadata.is_dir(),
+            len: metadata.len(),
+        });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// A whole small file, such as an index; `limit` in bytes.
+pub fn read_small_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let source = Source::open(path)?;
+    if source.len() > limit {
+        let message = format!("has {} bytes; the limit is {limit}", source.len());
+        return Err(Error::limit(message).in_file(source.name()));
+    }
+    source.read_vec(0, source.len())
+}

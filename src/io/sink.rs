@@ -1,0 +1,324 @@
+//! An output that appears whole or not at all.
+//!
+//! Bytes go to a temporary file in the target's folder: one without a name where the system can
+//! (Linux: `O_TMPFILE`), so that nothing is left behind even by `kill -9`; a sibling with a
+//! random name elsewhere. [`Sink::finish`] syncs it and gives it its name. A sink that is
+//! dropped has never existed.
+
+use super::Source;
+use super::folder::file_exists;
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Bytes moved at once where the kernel cannot copy by itself: fits a core's L2 cache.
+const BUFFER: usize = 256 << 10;
+
+/// How an output gets its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SinkOptions {
+    /// Take the place of a file that has the name already.
+    pub replace: bool,
+    /// Wait until the disk has the bytes before the file gets its name.
+    pub sync: bool,
+}
+
+/// A file in the making, written by position from any thread.
+#[derive(Debug)]
+pub struct Sink {
+    file: File,
+    target: PathBuf,
+    name: String,
+    /// The sibling's path; `None` while the file has no name at all.
+    temporary: Option<tempfile::TempPath>,
+    options: SinkOptions,
+}
+
+impl Sink {
+    /// Starts an output that will be called `target`.
+    ///
+    /// Errors: `Usage` if the target exists and may not be replaced or is a folder, `Io` if its
+    /// folder cannot be written.
+    pub fn create(target: &Path, options: SinkOptions) -> Result<Sink> {
+        let name = target.to_string_lossy().into_owned();
+        if target.is_dir() {
+            return Err(Error::usage("is a folder, not a file").in_file(&name));
+        }
+        if file_exists(target) && !options.replace {
+            return Err(exists(&name));
+        }
+        let folder = folder_of(target);
+        let failed = |e| Error::io("cannot create a file in its folder", e).in_file(&name);
+        let (file, temporary) = match unnamed(folder) {
+            Some(file) => (file, None),
+            None => named(folder, target).map_err(failed)?,
+        };
+        Ok(Sink {
+            file,
+            target: target.to_owned(),
+            name,
+            temporary,
+            options,
+        })
+    }
+
+    /// Where the output will stand.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Gives the output its final length, so that it may be written in any order.
+    pub fn set_len(&self, len: u64) -> Result<()> {
+        self.file
+            .set_len(len)
+            .map_err(|e| self.failed(format!("cannot make room for {len} bytes"), e))
+    }
+
+    /// Writes `bytes` at `offset`.
+    pub fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        write_file_at(&self.file, offset, bytes)
+            .map_err(|e| self.failed(format!("cannot write {} bytes", bytes.len()), e))
+    }
+
+    /// Copies `len` bytes of `source` from `from` to `offset` here.
+    ///
+    /// `buffer` is reused between calls; it grows to what one step needs.
+    pub fn copy_from(
+        &self,
+        offset: u64,
+        source: &Source,
+        from: u64,
+        len: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
+        buffer.resize(BUFFER, 0);
+        let mut done = 0u64;
+        while done < len {
+            let count = usize::try_from(len.saturating_sub(done))
+                .unwrap_or(usize::MAX)
+                .min(BUFFER);
+            let bytes = buffer.get_mut(..count).unwrap_or_default();
+            source.read_exact_at(from.saturating_add(done), bytes)?;
+            self.write_all_at(offset.saturating_add(done), bytes)?;
+            done = done.saturating_add(count as u64);
+        }
+        Ok(())
+    }
+
+    /// A source over what has been written so far, for checks before the name is given.
+    pub fn reopen(&self) -> Result<Source> {
+        let file = self
+            .file
+            .try_clone()
+            .map_err(|e| self.failed("cannot be read back".into(), e))?;
+        let len = file
+            .metadata()
+            .map_err(|e| self.failed("cannot be read back".into(), e))?
+            .len();
+        Ok(Source::from_file(self.name.clone(), file, len))
+    }
+
+    /// Syncs the bytes and gives the file its name.
+    pub fn finish(mut self) -> Result<()> {
+        if self.options.sync {
+            self.file
+                .sync_all()
+                .map_err(|e| self.failed("cannot be synced to disk".into(), e))?;
+        }
+        let temporary = match self.temporary.take() {
+            Some(temporary) => temporary,
+            None if !self.options.replace => {
+                let linked = link_unnamed(&self.file, &self.target);
+                linked.map_err(|e| self.naming_failed(e))?;
+                return self.sync_folder();
+            }
+            // A file without a name cannot take the place of another: it gets a passing one.
+            None => {
+                let passing = passing_name(&self.target);
+                link_unnamed(&self.file, &passing).map_err(|e| self.naming_failed(e))?;
+                tempfile::TempPath::try_from_path(passing).map_err(|e| self.naming_failed(e))?
+            }
+        };
+        let given = if self.options.replace {
+            temporary.persist(&self.target)
+        } else {
+            temporary.persist_noclobber(&self.target)
+        };
+        given.map_err(|e| self.naming_failed(e.error))?;
+        self.sync_folder()
+    }
+
+    fn sync_folder(&self) -> Result<()> {
+        if self.options.sync && cfg!(unix) {
+            let folder = File::open(folder_of(&self.target));
+            folder
+                .and_then(|folder| folder.sync_all())
+                .map_err(|e| self.failed("its folder cannot be synced to disk".into(), e))?;
+        }
+        Ok(())
+    }
+
+    fn naming_failed(&self, error: std::io::Error) -> Error {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return exists(&self.name);
+        }
+        self.failed("cannot be given its name".into(), error)
+    }
+
+    fn failed(&self, doing: String, error: std::io::Error) -> Error {
+        Error::io(doing, error).in_file(&self.name)
+    }
+}
+
+fn exists(name: &str) -> Error {
+    Error::usage("exists already and is not overwritten")
+        .in_file(name)
+        .with_hint("`--force` replaces it")
+}
+
+fn folder_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A sibling of the target with a random name and the mode that the umask gives.
+fn named(folder: &Path, target: &Path) -> std::io::Result<(File, Option<tempfile::TempPath>)> {
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    let made = tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(".tmp")
+        .make_in(folder, |path| {
+            File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(path)
+        })?;
+    let (file, path) = made.into_parts();
+    Ok((file, Some(path)))
+}
+
+fn passing_name(target: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    folder_of(target).join(name)
+}
+
+/// A file without a name in `folder`, if the system and the file system can do that and can
+/// name it later.
+#[cfg(target_os = "linux")]
+fn unnamed(folder: &Path) -> Option<File> {
+    use rustix::fs::{Mode, OFlags};
+    if !Path::new("/proc/self/fd").is_dir() {
+        return None;
+    }
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666)).ok()?;
+    Some(File::from(file))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed(_folder: &Path) -> Option<File> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn link_unnamed(file: &File, target: &Path) -> std::io::Result<()> {
+    use rustix::fs::{AtFlags, CWD};
+    use std::os::fd::AsRawFd;
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, itself, CWD, target, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link_unnamed(_file: &File, _target: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(unix)]
+fn write_file_at(file: &File, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_file_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        offset = offset.saturating_add(count as u64);
+        bytes = bytes.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: SinkOptions = SinkOptions {
+        replace: false,
+        sync: true,
+    };
+    const REPLACE: SinkOptions = SinkOptions {
+        replace: true,
+        sync: false,
+    };
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = super::super::list_folder(folder).unwrap();
+        entries.into_iter().map(|entry| entry.name).collect()
+    }
+
+    #[test]
+    fn a_dropped_sink_has_never_existed() {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = Sink::create(&folder.path().join("a"), KEEP).unwrap();
+        sink.write_all_at(0, b"half").unwrap();
+        drop(sink);
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_finished_sink_stands_whole_and_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a");
+        for options in [KEEP, REPLACE] {
+            let sink = Sink::create(&target, options).unwrap();
+            sink.set_len(6).unwrap();
+            sink.write_all_at(3, b"def").unwrap();
+            sink.write_all_at(0, b"abc").unwrap();
+            sink.finish().unwrap();
+            assert_eq!(std::fs::read(&target).unwrap(), b"abcdef");
+            assert_eq!(names(folder.path()), ["a"]);
+        }
+    }
+
+    #[test]
+    fn refuses_to_overwrite_at_the_start_and_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a");
+        let late = Sink::create(&target, KEEP).unwrap();
+        std::fs::write(&target, "first").unwrap();
+        assert!(Sink::create(&target, KEEP).is_err());
+        assert!(late.finish().is_err());
+        assert_eq!(std::fs::read(&target).unwrap(), b"first");
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_named_sibling_is_removed_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = named(folder.path(), &folder.path().join("a")).unwrap();
+        assert_eq!(names(folder.path()).len(), 1);
+        drop(made);
+        assert!(names(folder.path()).is_empty());
+    }
+}

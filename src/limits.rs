@@ -1,0 +1,92 @@
+//! Every bound on what a file may ask of us, each with its reason.
+//!
+//! A bound is on what we would allocate or how long we would work, never on the size of tensor
+//! data that stays on disk.
+
+/// Bytes of a safetensors header: the limit of the official crate (`MAX_HEADER_SIZE`).
+pub const SAFETENSORS_HEADER: u64 = 100_000_000;
+
+/// Tensors in one checkpoint. Real ones stay below 600,000 (Kimi-K3 has 497,000).
+pub const TENSORS: u64 = 1_000_000;
+
+/// Dimensions of a tensor. NumPy allows 64, PyTorch has no small limit, GGUF allows 4.
+pub const DIMENSIONS: usize = 64;
+
+/// Bytes of a tensor's name: far above any real one, low enough to print.
+pub const NAME: u64 = 65_536;
+
+/// Key-value pairs in a GGUF header; real files have fewer than 200.
+pub const METADATA_ENTRIES: u64 = 1_000_000;
+
+/// Bytes of one GGUF string and elements of one GGUF array: ggml's own limit.
+pub const GGUF_STRING: u64 = 1 << 30;
+
+/// Elements of metadata arrays that one checkpoint may materialise: two vocabularies of the
+/// largest models in use, and 16 MiB of numbers.
+pub const METADATA_ELEMENTS: u64 = 2 << 20;
+
+/// Members of an archive.
+pub const ARCHIVE_MEMBERS: u64 = 1_000_000;
+
+/// Bytes of a zip's central directory: a million members with names of 200 bytes.
+pub const CENTRAL_DIRECTORY: u64 = 256 << 20;
+
+/// Bytes of one pickle, long byte strings (which stay on disk) not counted. A state dict of
+/// 100,000 tensors takes about 20 MB.
+pub const PICKLE: u64 = 1 << 30;
+
+/// Opcodes of one pickle: 100,000 tensors take about 5 million.
+pub const PICKLE_OPCODES: u64 = 50_000_000;
+
+/// Objects that one pickle may create: 2 GiB of them at most.
+pub const PICKLE_OBJECTS: usize = 32_000_000;
+
+/// Values on the pickle machine's stack.
+pub const PICKLE_STACK: usize = 1_000_000;
+
+/// Memo entries; a hash map, because the file chooses the keys.
+pub const PICKLE_MEMO: usize = 10_000_000;
+
+/// Bytes of one line argument (GLOBAL, INST): a dotted Python name.
+pub const PICKLE_LINE: usize = 64 << 10;
+
+/// Bytes of one pickled integer: torch's magic number has 10.
+pub const PICKLE_LONG: u64 = 64 << 10;
+
+/// Streams inside byte strings inside streams (`_load_from_bytes`).
+pub const PICKLE_NESTING: usize = 2;
+
+/// Depth at which containers stop being followed.
+pub const DEPTH: usize = 200;
+
+/// Nodes of `values` (everything that is no tensor) that one checkpoint shows.
+pub const VALUE_NODES: u64 = 10_000;
+
+/// Bytes that a compressed file or member may inflate to. It goes to a temporary file, so this
+/// bounds disk, not memory.
+pub const INFLATED: u64 = 1 << 40;
+
+/// How many times larger than its compressed form an inflated file may be. Deflate cannot
+/// exceed 1032.
+pub const INFLATE_RATIO: u64 = 1100;
+
+/// Bytes up to which an inflated member stays in memory instead of a temporary file.
+pub const INFLATED_IN_MEMORY: u64 = 1 << 20;
+
+/// Bytes of a sparse tensor written out densely.
+pub const DENSE: u64 = 16 << 30;
+
+/// Stored elements of a sparse tensor: their positions are held in memory (24 bytes each).
+pub const SPARSE_ELEMENTS: u64 = 16 << 20;
+
+/// Bytes of an index file (`*.index.json`): 500,000 entries take 60 MB.
+pub const INDEX: u64 = 256 << 20;
+
+/// Shards of one checkpoint.
+pub const SHARDS: u64 = 100_000;
+
+/// Bytes of a NumPy header: NumPy itself refuses more than 10,000.
+pub const NPY_HEADER: u64 = 64 << 10;
+
+/// Bytes read from standard input into a temporary file.
+pub const STANDARD_INPUT: u64 = 1 << 40;

@@ -1,0 +1,270 @@
+//! A whole checkpoint: an ordered list of tensors, and what else the file says.
+
+use super::{Bytes, Payload, Storage, Tensor, Value};
+use crate::dtype::DType;
+use crate::error::Place;
+use crate::io::ByteOrder;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+/// Tensors, metadata, values and what a reader noticed. A plain value.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    /// The file or folder, as the caller named it.
+    pub path: String,
+    /// The format's name: `safetensors`, `pytorch`, `gguf`, `numpy`.
+    pub format: &'static str,
+    /// Which kind of it: `zip`, `legacy`, `v3`, `npz`, `sharded`; empty if there is one only.
+    pub variant: String,
+    /// The key of the outermost mapping that holds the model, if there is one.
+    pub root: Option<String>,
+    /// The format's own key-value pairs (`__metadata__`, GGUF), in file order.
+    pub metadata: Vec<(String, Value)>,
+    /// Everything else that is no tensor: epoch, hyperparameters, in file order.
+    pub values: Vec<(String, Value)>,
+    /// What the reader noticed.
+    pub notes: Vec<Note>,
+    /// In file order; names are unique.
+    pub tensors: Vec<Tensor>,
+    /// Keys of the outermost mapping whose values are containers, with the tensors in them.
+    /// Empty for formats whose names are flat.
+    pub groups: Vec<Group>,
+}
+
+/// One key of the outermost mapping, and which tensors stand under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The key, as Python's `str` prints it.
+    pub key: String,
+    /// Which tensors; all their names start with the key and a dot.
+    pub tensors: Range<usize>,
+}
+
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Worth knowing.
+    Info,
+    /// Odd, but readable.
+    Warning,
+    /// Wrong: what stands there cannot be relied on.
+    Error,
+    /// Would run code in a program that trusts the file.
+    Danger,
+}
+
+impl Level {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Error => "error",
+            Level::Danger => "danger",
+        }
+    }
+}
+
+/// What a reader noticed. Readers never print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// A stable name, such as `trailing-bytes`.
+    pub rule: &'static str,
+    /// How much it matters.
+    pub level: Level,
+    /// Where.
+    pub place: Place,
+    /// One sentence, lower case, without a full stop.
+    pub text: String,
+}
+
+impl Note {
+    /// A note without a place.
+    pub fn new(rule: &'static str, level: Level, text: impl Into<String>) -> Note {
+        Note {
+            rule,
+            level,
+            place: Place::default(),
+            text: text.into(),
+        }
+    }
+
+    /// Says which tensor it is about.
+    #[must_use]
+    pub fn on_tensor(mut self, tensor: &str) -> Note {
+        self.place.tensor = Some(tensor.to_owned());
+        self
+    }
+
+    /// Says which byte of the file it is about.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Note {
+        self.place.offset = Some(offset);
+        self
+    }
+
+    /// Says which file it is about.
+    #[must_use]
+    pub fn in_file(mut self, path: &str) -> Note {
+        self.place.path = Some(path.to_owned());
+        self
+    }
+
+    /// Says which archive member it is about.
+    #[must_use]
+    pub fn in_member(mut self, member: &str) -> Note {
+        self.place.member = Some(member.to_owned());
+        self
+    }
+}
+
+/// Which of several tensors of one name keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Winner {
+    /// The first in file order.
+    First,
+    /// The last in file order.
+    Last,
+}
+
+impl Checkpoint {
+    /// Makes names unique: of equal ones the `winner` keeps the name, as the format's own
+    /// reader would load it; the others get `#2`, `#3`, each with a warning.
+    pub fn make_names_unique(&mut self, winner: Winner) {
+        let mut taken: HashSet<String> = HashSet::with_capacity(self.tensors.len());
+        let mut repeated: HashSet<usize> = HashSet::new();
+        let mut look = |index: usize, tensor: &Tensor| {
+            if !taken.insert(tensor.name.clone()) {
+                repeated.insert(index);
+            }
+        };
+        match winner {
+            Winner::First => self
+                .tensors
+                .iter()
+                .enumerate()
+                .for_each(|(i, t)| look(i, t)),
+            Winner::Last => {
+                let backwards = self.tensors.iter().enumerate().rev();
+                backwards.for_each(|(i, t)| look(i, t));
+            }
+        }
+        if repeated.is_empty() {
+            return;
+        }
+        for (index, tensor) in self.tensors.iter_mut().enumerate() {
+            if !repeated.contains(&index) {
+                continue;
+            }
+            let original = tensor.name.clone();
+            let mut number = 2u64;
+            while !taken.insert(tensor.name.clone()) {
+                tensor.name = format!("{original}#{number}");
+                number += 1;
+            }
+            let text = format!(
+                "the name occurs twice; this one is called `{}`",
+                tensor.name
+            );
+            let note = Note::new("duplicate-name", Level::Warning, text);
+            self.notes.push(note.on_tensor(&original));
+        }
+    }
+
+    /// Finds tensors that are other names of earlier ones (same bytes, dtype, shape and
+    /// strides; not empty) and says so in `tied_to`.
+    pub fn mark_tied(&mut self) {
+        let mut seen: HashMap<Identity, usize> = HashMap::with_capacity(self.tensors.len());
+        let mut ties = Vec::new();
+        for (index, tensor) in self.tensors.iter().enumerate() {
+            if let Some(identity) = Identity::of(tensor) {
+                match seen.get(&identity) {
+                    Some(&first) => ties.push((index, self.tensors[first].name.clone())),
+                    None => {
+                        seen.insert(identity, index);
+                    }
+                }
+            }
+        }
+        for (index, name) in ties {
+            self.tensors[index].tied_to = Some(name);
+        }
+    }
+
+    /// The tensor called `name`. Linear: for single look-ups.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// Bytes and elements of all tensors, those of tied ones once.
+    pub fn totals(&self) -> (u64, u64) {
+        let mut elements = 0u64;
+        let mut bytes = 0u64;
+        for tensor in self
+            .tensors
+            .iter()
+            .filter(|tensor| tensor.tied_to.is_none())
+        {
+            elements = elements.saturating_add(tensor.elements());
+            bytes = bytes.saturating_add(tensor.byte_len().unwrap_or(0));
+        }
+        (elements, bytes)
+    }
+}
+
+/// What makes two tensors the same one.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    run: Run,
+    dtype: DType,
+    order: ByteOrder,
+    dimensions: Box<[u64]>,
+    view: Option<(u64, Box<[u64]>)>,
+}
+
+/// A run of bytes: in which file, where the compressed stream starts if there is one, where in
+/// that the run starts, and how long it is.
+type Run = (usize, Option<u64>, u64, u64);
+
+impl Identity {
+    fn of(tensor: &Tensor) -> Option<Identity> {
+        if tensor.elements() == 0 {
+            return None;
+        }
+        let (storage, view) = match &tensor.payload {
+            Payload::Stored(storage) => (storage, None),
+            Payload::Strided {
+                storage,
+                first,
+                strides,
+            } => (storage, Some((*first, strides.clone()))),
+            _ => return None,
+        };
+        Some(Identity {
+            run: Identity::run(storage),
+            dtype: tensor.dtype,
+            order: storage.order,
+            dimensions: tensor.shape.dimensions().into(),
+            view,
+        })
+    }
+
+    fn run(storage: &Storage) -> Run {
+        match &storage.bytes {
+            Bytes::Extent {
+                source,
+                offset,
+                len,
+            } => (source.identity(), None, source.file_offset(*offset), *len),
+            Bytes::Packed {
+                packed,
+                offset,
+                len,
+            } => {
+                let start = packed.source().file_offset(0);
+                (packed.source().identity(), Some(start), *offset, *len)
+            }
+            Bytes::Inline(bytes) => (bytes.as_ptr() as usize, None, 0, bytes.len() as u64),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The common tensor model: plain values, nothing is read here.
+
+mod checkpoint;
+mod payload;
+mod tensor;
+mod value;
+
+pub use checkpoint::{Checkpoint, Group, Level, Note, Winner};
+pub use payload::{Bytes, Payload, Quantization, SparseLayout, Storage};
+pub use tensor::{Shape, Tensor};
+pub use value::{Array, Value};

@@ -1,0 +1,268 @@
+//! Where a tensor's bytes come from. Only `stream.rs` interprets this.
+
+use super::{Shape, Tensor};
+use crate::dtype::DType;
+use crate::io::{ByteOrder, Packed, Source};
+use std::sync::Arc;
+
+/// Where a tensor's bytes come from, and in which arrangement.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Payload {
+    /// Contiguous, row by row: the common case.
+    Stored(Storage),
+    /// A view of a storage: a transposed, sliced or expanded PyTorch tensor, Fortran order.
+    Strided {
+        /// The elements viewed, of the tensor's dtype.
+        storage: Storage,
+        /// Index of the first element.
+        first: u64,
+        /// Step of each dimension, in elements; as many as the shape has dimensions.
+        strides: Box<[u64]>,
+    },
+    /// Indices and values; absent elements are zero.
+    Sparse {
+        /// What the indices mean.
+        layout: SparseLayout,
+        /// COO: `[indices]`; the others: `[compressed, plain]`. Then the values.
+        parts: Arc<[Tensor]>,
+    },
+    /// PyTorch's lazy complex bits: stored numbers that stand for their conjugate or negative.
+    Lazy {
+        /// The stored numbers.
+        of: Box<Payload>,
+        /// Negate the imaginary part.
+        conjugate: bool,
+        /// Negate the whole.
+        negative: bool,
+    },
+    /// Another tensor's elements in another dtype.
+    Cast(Arc<Tensor>),
+    /// Another tensor's bytes under another dtype and shape of the same length.
+    Reinterpreted(Arc<Tensor>),
+    /// Nothing is stored (PyTorch's meta device); the text says why.
+    Absent(&'static str),
+}
+
+/// A run of elements as they lie.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// Where.
+    pub bytes: Bytes,
+    /// In which byte order.
+    pub order: ByteOrder,
+}
+
+/// Where bytes lie.
+#[derive(Clone, Debug)]
+pub enum Bytes {
+    /// A run of a file.
+    Extent {
+        /// The open file.
+        source: Source,
+        /// First byte within `source`.
+        offset: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// A compressed run, such as a deflated archive member.
+    Packed {
+        /// The compressed stream.
+        packed: Arc<Packed>,
+        /// First byte of the run within the inflated bytes.
+        offset: u64,
+        /// Bytes of the run.
+        len: u64,
+    },
+    /// Bytes that came with the header.
+    Inline(Arc<[u8]>),
+}
+
+impl Bytes {
+    /// How many.
+    pub fn len(&self) -> u64 {
+        match self {
+            Bytes::Extent { len, .. } | Bytes::Packed { len, .. } => *len,
+            Bytes::Inline(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Storage {
+    /// Little-endian bytes of a file.
+    pub fn extent(source: &Source, offset: u64, len: u64) -> Storage {
+        Storage {
+            bytes: Bytes::Extent {
+                source: source.clone(),
+                offset,
+                len,
+            },
+            order: ByteOrder::Little,
+        }
+    }
+
+    /// Little-endian bytes of a compressed stream: all of them.
+    pub fn packed(packed: Packed) -> Storage {
+        let len = packed.len();
+        Storage {
+            bytes: Bytes::Packed {
+                packed: Arc::new(packed),
+                offset: 0,
+                len,
+            },
+            order: ByteOrder::Little,
+        }
+    }
+
+    /// Little-endian bytes in memory.
+    pub fn inline(bytes: impl Into<Arc<[u8]>>) -> Storage {
+        Storage {
+            bytes: Bytes::Inline(bytes.into()),
+            order: ByteOrder::Little,
+        }
+    }
+
+    /// The same bytes, of this order.
+    #[must_use]
+    pub fn with_order(mut self, order: ByteOrder) -> Storage {
+        self.order = order;
+        self
+    }
+}
+
+/// How a sparse tensor's indices are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SparseLayout {
+    /// `indices` is `[sparse dimensions, stored]`; values `[stored, dense dimensions...]`.
+    Coo,
+    /// Compressed rows.
+    Csr,
+    /// Compressed columns.
+    Csc,
+    /// Compressed rows of blocks.
+    Bsr,
+    /// Compressed columns of blocks.
+    Bsc,
+}
+
+/// What turns a PyTorch quantised integer into a number: `(q - zero_point) * scale`.
+#[derive(Clone, Debug)]
+pub enum Quantization {
+    /// One scale for the whole tensor.
+    PerTensor {
+        /// The step.
+        scale: f64,
+        /// The integer that means zero.
+        zero_point: i64,
+    },
+    /// One scale for each index along an axis.
+    PerChannel {
+        /// `[channels]`, float.
+        scales: Box<Tensor>,
+        /// `[channels]`, integer (float for `per_channel_affine_float_qparams`).
+        zero_points: Box<Tensor>,
+        /// Which axis.
+        axis: u64,
+    },
+}
+
+impl Payload {
+    /// A strided view, or the plain extent that it amounts to.
+    ///
+    /// `storage` holds elements of `dtype`; the caller has checked that the view lies in it.
+    pub fn view(
+        storage: Storage,
+        dtype: DType,
+        shape: &Shape,
+        first: u64,
+        strides: Box<[u64]>,
+    ) -> Payload {
+        let element = u64::from(dtype.facts().block_bytes);
+        let whole = dtype.element_bytes().is_some();
+        if whole && is_row_major(shape, &strides) {
+            let start = first.saturating_mul(element);
+            let len = shape.elements().saturating_mul(element);
+            if let Some(bytes) = storage.bytes.part(start, len) {
+                let order = storage.order;
+                return Payload::Stored(Storage { bytes, order });
+            }
+        }
+        Payload::Strided {
+            storage,
+            first,
+            strides,
+        }
+    }
+
+    /// Where the bytes lie, if they are one run of a file in the tensor's own arrangement.
+    pub fn extent(&self) -> Option<(&Source, u64, u64)> {
+        match self {
+            Payload::Stored(Storage {
+                bytes:
+                    Bytes::Extent {
+                        source,
+                        offset,
+                        len,
+                    },
+                ..
+            }) => Some((source, *offset, *len)),
+            _ => None,
+        }
+    }
+
+    /// Whether the elements lie row by row without gaps.
+    pub fn is_contiguous(&self) -> bool {
+        matches!(self, Payload::Stored(_))
+    }
+}
+
+impl Bytes {
+    /// The run of `len` bytes that starts at `start`; `None` if it does not lie inside.
+    pub fn part(&self, start: u64, len: u64) -> Option<Bytes> {
+        let end = start.checked_add(len)?;
+        // Nothing lies nowhere: torch tolerates any offset for it.
+        if len == 0 {
+            return Some(Bytes::Inline(Arc::from([])));
+        }
+        if end > self.len() {
+            return None;
+        }
+        Some(match self {
+            Bytes::Extent { source, offset, .. } => Bytes::Extent {
+                source: source.clone(),
+                offset: offset.checked_add(start)?,
+                len,
+            },
+            Bytes::Packed { packed, offset, .. } => Bytes::Packed {
+                packed: Arc::clone(packed),
+                offset: offset.checked_add(start)?,
+                len,
+            },
+            Bytes::Inline(bytes) => {
+                let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+                Bytes::Inline(Arc::from(bytes.get(range)?))
+            }
+        })
+    }
+}
+
+/// Whether `strides` describe `shape` stored row by row. Dimensions of one element may have
+/// any stride.
+pub(crate) fn is_row_major(shape: &Shape, strides: &[u64]) -> bool {
+    if shape.elements() == 0 {
+        return true;
+    }
+    let mut expected = 1;
+    for (&dimension, &stride) in shape.dimensions().iter().zip(strides).rev() {
+        if dimension != 1 && stride != expected {
+            return false;
+        }
+        expected *= dimension;
+    }
+    true
+}

@@ -1,0 +1,73 @@
+//! What a checkpoint holds beside tensors: metadata and plain values.
+
+/// A plain value, in the order of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// None, null.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// An integer that fits 64 bits, signed.
+    Int(i64),
+    /// An integer above `i64::MAX`.
+    Unsigned(u64),
+    /// A float; NaN and infinities included.
+    Float(f64),
+    /// Text. Bytes that are no UTF-8 are shown lossily.
+    Text(String),
+    /// A sequence.
+    List(Vec<Value>),
+    /// Keys and values, as they come; keys may repeat.
+    Map(Vec<(String, Value)>),
+    /// A long sequence of which only the beginning was read.
+    Array(Array),
+}
+
+/// A long sequence of which only the beginning was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// What the elements are: `str`, `u32`, `F32`.
+    pub element: String,
+    /// How many there are.
+    pub length: u64,
+    /// The first of them.
+    pub first: Vec<Value>,
+}
+
+impl Value {
+    /// Text.
+    pub fn text(text: impl Into<String>) -> Value {
+        Value::Text(text.into())
+    }
+
+    /// The value under `key`, if this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        match self {
+            Value::Map(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// The text, if this is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The integer, if this is one that is not negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        match *self {
+            Value::Int(value) => u64::try_from(value).ok(),
+            Value::Unsigned(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Value {
+        i64::try_from(value).map_or(Value::Unsigned(value), Value::Int)
+    }
+}

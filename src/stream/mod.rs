@@ -1,0 +1,331 @@
+//! The one interpreter of [`Payload`]: any range of any tensor as canonical bytes.
+//!
+//! Canonical means contiguous, row by row, little-endian. A [`Reader`] may be shared by
+//! threads; it holds no tensor data, except for sparse tensors (their indices) and compressed
+//! ones (a temporary file).
+
+mod sparse;
+mod strided;
+
+use crate::dtype::cast::{self, Losses};
+use crate::dtype::{self, DType};
+use crate::error::{Error, Result};
+use crate::io::{ByteOrder, Source};
+use crate::model::{Bytes, Payload, Storage, Tensor};
+
+/// Reads ranges of one tensor.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    tensor: &'a Tensor,
+    plan: Plan<'a>,
+}
+
+/// Buffers that are reused between reads; one a thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Scratch {
+    fn take(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    fn give(&mut self, buffer: Vec<u8>) {
+        self.buffers.push(buffer);
+    }
+}
+
+/// How ranges are read.
+#[derive(Debug)]
+enum Plan<'a> {
+    Run(Run),
+    Strided {
+        run: Run,
+        first: u64,
+        strides: &'a [u64],
+    },
+    Sparse(sparse::Image),
+    Lazy {
+        plan: Box<Plan<'a>>,
+        conjugate: bool,
+        negative: bool,
+    },
+    Cast(Box<Reader<'a>>),
+    Reinterpreted(Box<Reader<'a>>),
+}
+
+/// Bytes as they lie, readable by position.
+#[derive(Debug)]
+struct Run {
+    source: Source,
+    offset: u64,
+    order: ByteOrder,
+}
+
+impl Run {
+    fn open(storage: &Storage) -> Result<Run> {
+        let (source, offset) = match &storage.bytes {
+            Bytes::Extent { source, offset, .. } => (source.clone(), *offset),
+            Bytes::Packed { packed, offset, .. } => (packed.open()?, *offset),
+            Bytes::Inline(bytes) => (Source::from_bytes("header", bytes.clone()), 0),
+        };
+        Ok(Run {
+            source,
+            offset,
+            order: storage.order,
+        })
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Prepares to read `tensor`. Cheap for stored and strided tensors.
+    ///
+    /// Errors: `Unsupported` if it has no data, an unknown type, or a cast that does not exist;
+    /// `Limit` if it is sparse and too large; `Malformed` if a compressed stream is broken.
+    pub fn open(tensor: &'a Tensor) -> Result<Reader<'a>> {
+        let plan = Plan::of(tensor, &tensor.payload).map_err(|e| e.in_tensor(&tensor.name))?;
+        Ok(Reader { tensor, plan })
+    }
+
+    /// The tensor being read.
+    pub fn tensor(&self) -> &'a Tensor {
+        self.tensor
+    }
+
+    /// Where a range may start and end: multiples of this many elements.
+    pub fn granularity(&self) -> u64 {
+        let own = u64::from(self.tensor.dtype.facts().block_elements);
+        match &self.plan {
+            Plan::Cast(from) => own.max(from.granularity()),
+            _ => own,
+        }
+    }
+
+    /// Replaces `out` by `elements` elements from `first` on, in canonical bytes.
+    ///
+    /// Both are multiples of [`Reader::granularity`], or reach the end. Returns what a cast
+    /// lost on the way.
+    pub fn read(
+        &self,
+        first: u64,
+        elements: u64,
+        out: &mut Vec<u8>,
+        scratch: &mut Scratch,
+    ) -> Result<Losses> {
+        self.read_range(first, elements, out, scratch)
+            .map_err(|error| error.in_tensor(&self.tensor.name))
+    }
+
+    /// The whole tensor in canonical bytes; for small ones.
+    pub fn read_all(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let elements = self.tensor.elements();
+        self.read(0, elements, &mut out, &mut Scratch::default())?;
+        Ok(out)
+    }
+
+    /// The file run behind the tensor, if its canonical bytes lie in one: for copies that need
+    /// not pass through memory.
+    pub fn run(&self) -> Option<(&Source, u64)> {
+        match &self.plan {
+            Plan::Run(run) if is_canonical(self.tensor.dtype, run.order) => {
+                Some((&run.source, run.offset))
+            }
+            _ => None,
+        }
+    }
+
+    fn read_range(
+        &self,
+        first: u64,
+        elements: u64,
+        out: &mut Vec<u8>,
+        scratch: &mut Scratch,
+    ) -> Result<Losses> {
+        let byte_len = range_bytes(self.tensor, first, elements)?;
+        // A buffer only grows: clearing it first would fill it with zeros each time.
+        out.resize(byte_len, 0);
+        self.plan.fill(self.tensor, first, elements, out, scratch)
+    }
+}
+
+/// Bytes of a range, checked against the tensor's length.
+fn range_bytes(tensor: &Tensor, first: u64, elements: u64) -> Result<usize> {
+    let total = tensor.elements();
+    if first.checked_add(elements).is_none_or(|end| end > total) {
+        return Err(Error::usage(format!(
+            "elements {first} to {} of {total}",
+            first.saturating_add(elements)
+        )));
+    }
+    let bytes = tensor.dtype.byte_len(elements);
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| match tensor.dtype {
+        DType::Unknown(_) => unknown(tensor.dtype),
+        dtype => Error::usage(format!(
+            "{elements} elements are no whole blocks of {dtype}"
+        )),
+    })
+}
+
+fn unknown(dtype: DType) -> Error {
+    Error::unsupported(format!(
+        "type {dtype} is not known, so its bytes mean nothing"
+    ))
+    .with_hint("`-x NAME` leaves it out")
+}
+
+/// Whether bytes of `dtype` in this order are canonical as they lie.
+fn is_canonical(dtype: DType, order: ByteOrder) -> bool {
+    order == ByteOrder::Little || dtype.facts().words.is_empty()
+}
+
+impl<'a> Plan<'a> {
+    fn of(tensor: &'a Tensor, payload: &'a Payload) -> Result<Plan<'a>> {
+        if let DType::Unknown(_) = tensor.dtype {
+            return Err(unknown(tensor.dtype));
+        }
+        Ok(match payload {
+            Payload::Stored(storage) => Plan::Run(Run::open(storage)?),
+            Payload::Strided {
+                storage,
+                first,
+                strides,
+            } => Plan::Strided {
+                run: Run::open(storage)?,
+                first: *first,
+                strides,
+            },
+            Payload::Sparse { layout, parts } => {
+                Plan::Sparse(sparse::Image::read(tensor, *layout, parts)?)
+            }
+            Payload::Lazy {
+                of,
+                conjugate,
+                negative,
+            } => Plan::Lazy {
+                plan: Box::new(Plan::of(tensor, of)?),
+                conjugate: *conjugate,
+                negative: *negative,
+            },
+            Payload::Cast(from) => {
+                cast::check(from.dtype, tensor.dtype)?;
+                Plan::Cast(Box::new(Reader::open(from)?))
+            }
+            Payload::Reinterpreted(from) => Plan::Reinterpreted(Box::new(Reader::open(from)?)),
+            Payload::Absent(why) => {
+                return Err(Error::unsupported(format!("has no data: {why}"))
+                    .with_hint("`-x NAME` leaves it out"));
+            }
+        })
+    }
+
+    /// Fills `out`, which has the range's length.
+    fn fill(
+        &self,
+        tensor: &Tensor,
+        first: u64,
+        elements: u64,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Losses> {
+        let dtype = tensor.dtype;
+        match self {
+            Plan::Run(run) => {
+                let start = dtype.byte_len(first).unwrap_or(u64::MAX);
+                run.source
+                    .read_exact_at(run.offset.saturating_add(start), out)?;
+                swap_if_big(dtype, run.order, out);
+            }
+            Plan::Strided {
+                run,
+                first: start,
+                strides,
+            } => {
+                let mut window = scratch.take();
+                let view = strided::View {
+                    source: &run.source,
+                    offset: run.offset,
+                    element: dtype.element_bytes().ok_or_else(|| {
+                        Error::unsupported(format!("strided {dtype} has no whole-byte elements"))
+                    })?,
+                    first: *start,
+                    strides,
+                };
+                let filled = view.gather(&tensor.shape, first, elements, out, &mut window);
+                scratch.give(window);
+                filled?;
+                swap_if_big(dtype, run.order, out);
+            }
+            Plan::Sparse(image) => image.fill(first, out),
+            Plan::Lazy {
+                plan,
+                conjugate,
+                negative,
+            } => {
+                plan.fill(tensor, first, elements, out, scratch)?;
+                flip_signs(dtype, *conjugate, *negative, out)?;
+            }
+            Plan::Cast(from) => {
+                let mut input = scratch.take();
+                let read = from.read(first, elements, &mut input, scratch);
+                let losses = read.and_then(|_| cast::cast(from.tensor.dtype, dtype, &input, out));
+                scratch.give(input);
+                return losses;
+            }
+            Plan::Reinterpreted(from) => {
+                // Whole tensors or runs of the same bits: positions scale with the sizes.
+                let bytes = dtype.byte_len(first).unwrap_or(u64::MAX);
+                let source = from.tensor;
+                let facts = source.dtype.facts();
+                let scale = |bytes: u64| {
+                    bytes / u64::from(facts.block_bytes.max(1)) * u64::from(facts.block_elements)
+                };
+                let mut input = scratch.take();
+                let count = scale(out.len() as u64);
+                let read = from.read(scale(bytes), count, &mut input, scratch);
+                let copied = read.and_then(|_| {
+                    if input.len() != out.len() {
+                        return Err(Error::usage("a range cuts through an element"));
+                    }
+                    out.copy_from_slice(&input);
+                    Ok(())
+                });
+                scratch.give(input);
+                copied?;
+            }
+        }
+        Ok(Losses::default())
+    }
+}
+
+fn swap_if_big(dtype: DType, order: ByteOrder, bytes: &mut [u8]) {
+    if order == ByteOrder::Big {
+        dtype::swap_bytes(dtype, bytes);
+    }
+}
+
+/// Applies PyTorch's lazy bits by flipping sign bits of floats, little-endian.
+fn flip_signs(dtype: DType, conjugate: bool, negative: bool, bytes: &mut [u8]) -> Result<()> {
+    let (part, parts) = match dtype {
+        DType::F16 | DType::BF16 => (2, 1),
+        DType::F32 => (4, 1),
+        DType::F64 => (8, 1),
+        DType::C32 => (2, 2),
+        DType::C64 => (4, 2),
+        DType::C128 => (8, 2),
+        _ => {
+            return Err(Error::unsupported(format!(
+                "a conjugate or negative bit on {dtype} has no meaning"
+            )));
+        }
+    };
+    for element in bytes.chunks_exact_mut(part * parts) {
+        for (index, number) in element.chunks_exact_mut(part).enumerate() {
+            let flip = negative ^ (conjugate && index == 1);
+            number[part - 1] ^= u8::from(flip) << 7;
+        }
+    }
+    Ok(())
+}

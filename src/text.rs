@@ -1,0 +1,133 @@
+//! Small conversions between numbers, names and the text that people read.
+
+use std::borrow::Cow;
+
+/// Makes control, bidi and zero-width characters visible, as `\u{202e}`, so that a name in a
+/// file cannot rearrange a terminal.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if is_hidden(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Characters that a terminal acts upon or does not show.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A byte count as people read it: decimal, three significant digits, `2.91 GB`.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    scaled(bytes, &UNITS, " ")
+}
+
+/// A count as people read it: `7.24 B`, `345 M`, `512`.
+pub fn human_count(count: u64) -> String {
+    const UNITS: [&str; 7] = ["", "k", "M", "B", "T", "Q", "QQ"];
+    scaled(count, &UNITS, " ").trim_end().to_owned()
+}
+
+fn scaled(value: u64, units: &[&str], gap: &str) -> String {
+    if value < 1000 {
+        return format!("{value}{gap}{}", units[0]);
+    }
+    let mut scaled = value as f64;
+    let mut unit = 0;
+    // 999.5 would print as 1000 of the smaller unit.
+    while scaled >= 999.5 && unit + 1 < units.len() {
+        scaled /= 1000.0;
+        unit += 1;
+    }
+    let decimals = if scaled < 9.995 {
+        2
+    } else if scaled < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{scaled:.decimals$}{gap}{}", units[unit])
+}
+
+/// A whole number with thin groups of three: `1,234,567`.
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Reads a size option: `5GB` (decimal), `512MiB` (binary), `1000`. `None` if it is none.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits_end);
+    let scale: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "t" | "tb" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(scale);
+    }
+    let value = number.parse::<f64>().ok()? * scale as f64;
+    (value.is_finite() && value < u64::MAX as f64).then_some(value as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_a_terminal_would_act_upon() {
+        assert_eq!(escape("a\u{1b}[31m"), "a\\u{1b}[31m");
+        assert_eq!(escape("x\u{202e}y"), "x\\u{202e}y");
+        assert_eq!(escape("plain.weight"), "plain.weight");
+    }
+
+    #[test]
+    fn sizes_are_decimal_with_three_digits() {
+        assert_eq!(human_bytes(999), "999 B");
+        assert_eq!(human_bytes(1000), "1.00 kB");
+        assert_eq!(human_bytes(2_912_345_678), "2.91 GB");
+        assert_eq!(human_bytes(999_999), "1.00 MB");
+        assert_eq!(human_count(7_241_732_096), "7.24 B");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn sizes_read_back() {
+        assert_eq!(parse_size("5GB"), Some(5_000_000_000));
+        assert_eq!(parse_size("512MiB"), Some(512 << 20));
+        assert_eq!(parse_size("1.5kB"), Some(1500));
+        assert_eq!(parse_size("1000"), Some(1000));
+        assert_eq!(parse_size("many"), None);
+    }
+}

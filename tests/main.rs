@@ -1,0 +1,2 @@
+//! All integration tests, as one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
