@@ -4,6 +4,7 @@
 //! threads; it holds no tensor data, except for sparse tensors (their indices) and compressed
 //! ones (a temporary file).
 
+mod quantized;
 mod sparse;
 mod strided;
 
@@ -11,6 +12,7 @@ use crate::dtype::cast::{self, Losses};
 use crate::dtype::{self, DType};
 use crate::error::{Error, Result};
 use crate::io::{ByteOrder, Source};
+use crate::kernel;
 use crate::model::{Bytes, Payload, Storage, Tensor};
 
 /// Reads ranges of one tensor.
@@ -24,9 +26,18 @@ pub struct Reader<'a> {
 #[derive(Debug, Default)]
 pub struct Scratch {
     buffers: Vec<Vec<u8>>,
+    path: kernel::Path,
 }
 
 impl Scratch {
+    /// Buffers for reads that use the portable kernels only: for checks of the faster ones.
+    pub fn portable() -> Scratch {
+        Scratch {
+            buffers: Vec::new(),
+            path: kernel::Path::Portable,
+        }
+    }
+
     fn take(&mut self) -> Vec<u8> {
         self.buffers.pop().unwrap_or_default()
     }
@@ -52,6 +63,7 @@ enum Plan<'a> {
         negative: bool,
     },
     Cast(Box<Reader<'a>>),
+    Dequantized(Box<Reader<'a>>, quantized::Dequantizer),
     Reinterpreted(Box<Reader<'a>>),
 }
 
@@ -97,7 +109,7 @@ impl<'a> Reader<'a> {
     pub fn granularity(&self) -> u64 {
         let own = u64::from(self.tensor.dtype.facts().block_elements);
         match &self.plan {
-            Plan::Cast(from) => own.max(from.granularity()),
+            Plan::Cast(from) | Plan::Dequantized(from, _) => own.max(from.granularity()),
             _ => own,
         }
     }
@@ -115,6 +127,25 @@ impl<'a> Reader<'a> {
     ) -> Result<Losses> {
         self.read_range(first, elements, out, scratch)
             .map_err(|error| error.in_tensor(&self.tensor.name))
+    }
+
+    /// As [`Reader::read`], into `out`, which is as long as the elements.
+    pub fn read_into(
+        &self,
+        first: u64,
+        elements: u64,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Losses> {
+        let mut read = || {
+            let needed = range_bytes(self.tensor, first, elements)?;
+            if out.len() != needed {
+                let room = out.len();
+                return Err(Error::usage(format!("{needed} bytes do not fill {room}")));
+            }
+            self.plan.fill(self.tensor, first, elements, out, scratch)
+        };
+        read().map_err(|error| error.in_tensor(&self.tensor.name))
     }
 
     /// The whole tensor in canonical bytes; for small ones.
@@ -238,6 +269,10 @@ impl<'a> Plan<'a> {
                 cast::check(from.dtype, tensor.dtype)?;
                 Plan::Cast(Box::new(Reader::open(from)?))
             }
+            Payload::Dequantized(from) => {
+                let dequantizer = quantized::Dequantizer::of(from)?;
+                Plan::Dequantized(Box::new(Reader::open(from)?), dequantizer)
+            }
             Payload::Reinterpreted(from) => Plan::Reinterpreted(Box::new(Reader::open(from)?)),
             Payload::Absent(why) => {
                 return Err(Error::unsupported(format!("has no data: {why}"))
@@ -295,9 +330,21 @@ impl<'a> Plan<'a> {
             Plan::Cast(from) => {
                 let mut input = scratch.take();
                 let read = from.read(first, elements, &mut input, scratch);
-                let losses = read.and_then(|_| cast::cast(from.tensor.dtype, dtype, &input, out));
+                // What casts one below the other lost adds up.
+                let losses = read.and_then(|mut lost| {
+                    lost += cast::cast_by(scratch.path, from.tensor.dtype, dtype, &input, out)?;
+                    Ok(lost)
+                });
                 scratch.give(input);
                 return losses;
+            }
+            Plan::Dequantized(from, dequantizer) => {
+                let mut input = scratch.take();
+                let read = from.read(first, elements, &mut input, scratch);
+                let filled =
+                    read.and_then(|_| dequantizer.fill(from.tensor.dtype, &input, first, out));
+                scratch.give(input);
+                filled?;
             }
             Plan::Reinterpreted(from) => {
                 // Whole tensors or runs of the same bits: positions scale with the sizes.
