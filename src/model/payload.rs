@@ -210,7 +210,7 @@ impl Payload {
                         len,
                     },
                 ..
-            }) => Some((source, *offset, *len)),
+            }) if source.is_as_stored() => Some((source, *offset, *len)),
             _ => None,
         }
     }

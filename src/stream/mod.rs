@@ -176,6 +176,19 @@ fn unknown(dtype: DType) -> Error {
     .with_hint("`-x NAME` leaves it out")
 }
 
+/// A tensor that does not fit the bytes that it is said to lie in.
+fn misfit(tensor: &Tensor, storage: &Storage, needed: Option<u64>) -> Error {
+    let needed = needed.map_or("more bytes than there can be".to_owned(), |n| {
+        format!("{n} bytes")
+    });
+    Error::malformed(format!(
+        "{} {} needs {needed}, but {} are stored",
+        tensor.dtype,
+        tensor.shape,
+        storage.bytes.len()
+    ))
+}
+
 /// Whether bytes of `dtype` in this order are canonical as they lie.
 fn is_canonical(dtype: DType, order: ByteOrder) -> bool {
     order == ByteOrder::Little || dtype.facts().words.is_empty()
@@ -187,16 +200,28 @@ impl<'a> Plan<'a> {
             return Err(unknown(tensor.dtype));
         }
         Ok(match payload {
-            Payload::Stored(storage) => Plan::Run(Run::open(storage)?),
+            Payload::Stored(storage) => {
+                let needed = tensor.byte_len();
+                if needed != Some(storage.bytes.len()) {
+                    return Err(misfit(tensor, storage, needed));
+                }
+                Plan::Run(Run::open(storage)?)
+            }
             Payload::Strided {
                 storage,
                 first,
                 strides,
-            } => Plan::Strided {
-                run: Run::open(storage)?,
-                first: *first,
-                strides,
-            },
+            } => {
+                let needed = strided::extent(tensor, *first, strides);
+                if needed.is_none_or(|needed| needed > storage.bytes.len()) {
+                    return Err(misfit(tensor, storage, needed));
+                }
+                Plan::Strided {
+                    run: Run::open(storage)?,
+                    first: *first,
+                    strides,
+                }
+            }
             Payload::Sparse { layout, parts } => {
                 Plan::Sparse(sparse::Image::read(tensor, *layout, parts)?)
             }
@@ -328,4 +353,89 @@ fn flip_signs(dtype: DType, conjugate: bool, negative: bool, bytes: &mut [u8]) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Shape;
+
+    fn tensor(dtype: DType, shape: &[u64], payload: Payload) -> Tensor {
+        Tensor::new("x", dtype, Shape::new(shape).unwrap(), payload)
+    }
+
+    #[test]
+    fn big_endian_storages_are_swapped_in_views_too() {
+        let storage = Storage::inline([0, 1, 0, 2, 0, 3, 0, 4]).with_order(ByteOrder::Big);
+        let shape = Shape::new([2, 2]).unwrap();
+        let view = Payload::view(storage, DType::I16, &shape, 0, [1, 2].into());
+        let tensor = Tensor::new("x", DType::I16, shape, view);
+        let bytes = Reader::open(&tensor).unwrap().read_all().unwrap();
+        assert_eq!(bytes, [1, 0, 3, 0, 2, 0, 4, 0]);
+    }
+
+    #[test]
+    fn lazy_bits_flip_signs() {
+        let stored: Vec<u8> = [1.0f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let payload = Payload::Lazy {
+            of: Box::new(Payload::Stored(Storage::inline(stored))),
+            conjugate: true,
+            negative: true,
+        };
+        let tensor = tensor(DType::C64, &[1], payload);
+        let bytes = Reader::open(&tensor).unwrap().read_all().unwrap();
+        let expected: Vec<u8> = [-1.0f32, 2.0]
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn reinterpreted_bytes_are_the_same_bytes() {
+        let pairs = tensor(
+            DType::C128,
+            &[2],
+            Payload::Stored(Storage::inline((0..32).collect::<Vec<u8>>())),
+        );
+        let flat = tensor(DType::F64, &[2, 2], Payload::Reinterpreted(pairs.into()));
+        let reader = Reader::open(&flat).unwrap();
+        assert_eq!(reader.read_all().unwrap(), (0..32).collect::<Vec<u8>>());
+        let mut out = Vec::new();
+        reader
+            .read(2, 2, &mut out, &mut Scratch::default())
+            .unwrap();
+        assert_eq!(out, (16..32).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn refuses_views_that_leave_their_storage() {
+        let far: [(u64, &[u64]); 4] = [
+            (3, &[2, 1]),
+            (0, &[4, 1]),
+            (0, &[u64::MAX, 1]),
+            (9, &[0, 0]),
+        ];
+        for (first, strides) in far {
+            let view = Payload::Strided {
+                storage: Storage::inline([0; 16]),
+                first,
+                strides: strides.into(),
+            };
+            let tensor = tensor(DType::F32, &[2, 2], view);
+            let error = Reader::open(&tensor).unwrap_err().to_string();
+            assert!(error.starts_with("tensor `x`: F32 [2, 2] needs"), "{error}");
+        }
+    }
+
+    #[test]
+    fn ranges_past_the_end_are_refused() {
+        let tensor = tensor(DType::U8, &[4], Payload::Stored(Storage::inline([0; 4])));
+        let reader = Reader::open(&tensor).unwrap();
+        let read =
+            |first, count| reader.read(first, count, &mut Vec::new(), &mut Scratch::default());
+        assert!(read(4, 0).is_ok());
+        assert!(read(3, 2).is_err());
+        assert!(read(u64::MAX, 2).is_err());
+    }
 }
