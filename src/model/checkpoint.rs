@@ -20,6 +20,9 @@ pub struct Checkpoint {
     pub root: Option<String>,
     /// The format's own key-value pairs (`__metadata__`, GGUF), in file order.
     pub metadata: Vec<(String, Value)>,
+    /// How the format stores a metadata value, by key, where it has several types for one kind
+    /// of number: GGUF's `u32`, `f32`, `arr[i32]`. A writer of the same format needs them.
+    pub metadata_types: Vec<(String, &'static str)>,
     /// Everything else that is no tensor: epoch, hyperparameters, in file order.
     pub values: Vec<(String, Value)>,
     /// What the reader noticed.
