@@ -22,9 +22,9 @@ pub fn open_folder(_path: &Path, _options: &ReadOptions) -> Result<Checkpoint> {
 
 /// If `first`, read from `path`, is one of several split files, all of them as one.
 pub fn split_siblings(
-    _path: &Path,
-    _first: &Checkpoint,
-    _options: &ReadOptions,
+    path: &Path,
+    first: &Checkpoint,
+    options: &ReadOptions,
 ) -> Result<Option<Checkpoint>> {
-    Ok(None)
+    super::gguf::split::open_siblings(path, first, options)
 }

@@ -171,10 +171,11 @@ pub fn inflate(packed: &Source, codec: Codec, expected: Option<u64>) -> Result<S
         }
         _ => {}
     }
-    Ok(match spooled {
+    let source = match spooled {
         Some(file) => Source::from_file(packed.name(), file, len),
         None => Source::from_bytes(packed.name(), memory),
-    })
+    };
+    Ok(source.marked_inflated())
 }
 
 #[cfg(test)]

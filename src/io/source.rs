@@ -18,6 +18,7 @@ pub struct Source {
 struct Backing {
     name: String,
     bytes: Bytes,
+    is_inflated: bool,
 }
 
 enum Bytes {
@@ -90,7 +91,11 @@ impl Source {
     }
 
     fn over(name: String, bytes: Bytes, len: u64) -> Source {
-        let backing = Arc::new(Backing { name, bytes });
+        let backing = Arc::new(Backing {
+            name,
+            bytes,
+            is_inflated: false,
+        });
         Source {
             backing,
             base: 0,
@@ -111,6 +116,19 @@ impl Source {
     /// The path as the caller gave it, or what else names the bytes.
     pub fn name(&self) -> &str {
         &self.backing.name
+    }
+
+    /// Says that these bytes are not those of the named file, but what they inflate to.
+    pub(super) fn marked_inflated(mut self) -> Source {
+        if let Some(backing) = Arc::get_mut(&mut self.backing) {
+            backing.is_inflated = true;
+        }
+        self
+    }
+
+    /// Whether offsets here are offsets in the named file, not in what it inflates to.
+    pub fn is_as_stored(&self) -> bool {
+        !self.backing.is_inflated
     }
 
     /// Bytes in this source.

@@ -38,6 +38,8 @@ pub enum Payload {
     },
     /// Another tensor's elements in another dtype.
     Cast(Arc<Tensor>),
+    /// The numbers that a PyTorch quantised tensor stands for, as F32 of the same shape.
+    Dequantized(Arc<Tensor>),
     /// Another tensor's bytes under another dtype and shape of the same length.
     Reinterpreted(Arc<Tensor>),
     /// Nothing is stored (PyTorch's meta device); the text says why.
@@ -210,7 +212,7 @@ impl Payload {
                         len,
                     },
                 ..
-            }) => Some((source, *offset, *len)),
+            }) if source.is_as_stored() => Some((source, *offset, *len)),
             _ => None,
         }
     }

@@ -1,1 +1,0 @@
-//! Members of archives: name to extent; duplicates and lies stay visible.

@@ -1,0 +1,3 @@
+//! Reading: one module a format.
+
+mod safetensors;
