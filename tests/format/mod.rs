@@ -2,3 +2,4 @@
 
 mod gguf;
 mod safetensors;
+mod sharded;
