@@ -1,7 +1,7 @@
 //! Tensors as candle tensors. Values of blocks come from gguf-py 0.19.0 (`quants.dequantize`),
 //! the others from the types' definitions.
 
-use candle_core::quantized::GgmlDType;
+use candle_core::quantized::{GgmlDType, gguf_file};
 use candle_core::{DType as CandleType, Device, Tensor as CandleTensor};
 use ckpt::candle::{load, to_candle, to_qtensor};
 use ckpt::io::ByteOrder;
@@ -274,4 +274,26 @@ fn a_whole_checkpoint_loads_in_file_order_and_ties_share_memory() {
     let tensors = load(&path, &Device::Cpu).unwrap();
     assert_eq!(tensors[1].1.to_vec1::<f32>().unwrap(), [8.0, 9.0]);
     assert_ne!(tensors[0].1.id(), tensors[1].1.id());
+}
+
+#[test]
+fn candle_s_own_reader_finds_the_same_in_gguf_files() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/gguf");
+    for name in ["version-1", "version-2", "alignment-64", "metadata"] {
+        let path = folder.join(name).with_extension("gguf");
+        let mut file = std::fs::File::open(&path).unwrap();
+        let content = gguf_file::Content::read(&mut file).unwrap();
+        let checkpoint = ckpt::format::open(&path).unwrap();
+        assert_eq!(checkpoint.tensors.len(), content.tensor_infos.len());
+        assert_eq!(checkpoint.metadata.len(), content.metadata.len());
+        for tensor in &checkpoint.tensors {
+            let theirs = content
+                .tensor(&mut file, &tensor.name, &Device::Cpu)
+                .unwrap();
+            let ours = to_qtensor(tensor, &Device::Cpu).unwrap();
+            assert_eq!(ours.shape(), theirs.shape(), "{name}: {}", tensor.name);
+            assert_eq!(ours.dtype(), theirs.dtype());
+            assert_eq!(ours.data().unwrap(), theirs.data().unwrap());
+        }
+    }
 }
