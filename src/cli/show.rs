@@ -9,7 +9,6 @@ use ckpt::op::show::{self, Extent, Numbers, Precision, Shown};
 use ckpt::report::{Block, Page, Writer};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
-use std::io::Write;
 use std::path::PathBuf;
 
 /// The arguments of `ckpt show`.
