@@ -146,8 +146,14 @@ mod tests {
 
     #[test]
     fn spans_come_back() {
-        assert_eq!(Item::text(Tag::Bytes, 1 << 30, 1024).text_span(), (1 << 30, 1024));
-        assert_eq!(Item::tuple(1 << 28, 1_000_000).tuple_span(), (1 << 28, 1_000_000));
+        assert_eq!(
+            Item::text(Tag::Bytes, 1 << 30, 1024).text_span(),
+            (1 << 30, 1024)
+        );
+        assert_eq!(
+            Item::tuple(1 << 28, 1_000_000).tuple_span(),
+            (1 << 28, 1_000_000)
+        );
         assert_eq!(Item::tuple(0, 3).tag(), Tag::Tuple);
     }
 }

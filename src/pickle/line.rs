@@ -185,11 +185,17 @@ mod tests {
 
     #[test]
     fn reads_strings_as_python_writes_them() {
-        assert_eq!(parse_string(b"'a\\n\\x41\\101\\\\\\''").unwrap(), b"a\nAA\\'");
+        assert_eq!(
+            parse_string(b"'a\\n\\x41\\101\\\\\\''").unwrap(),
+            b"a\nAA\\'"
+        );
         assert!(parse_string(b"'a").is_err());
         assert!(parse_string(b"'").is_err());
         assert!(parse_string(b"'\\x4'").is_err());
-        assert_eq!(parse_unicode(b"h\\u00e9\xe9\\U0001F600").unwrap(), "h\u{e9}\u{e9}\u{1f600}");
+        assert_eq!(
+            parse_unicode(b"h\\u00e9\xe9\\U0001F600").unwrap(),
+            "h\u{e9}\u{e9}\u{1f600}"
+        );
     }
 
     #[test]
@@ -199,9 +205,14 @@ mod tests {
             _ => panic!("{text} is not long"),
         };
         // The magic number of torch's legacy files.
-        let magic = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0];
+        let magic = [
+            0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0,
+        ];
         assert_eq!(long("119547037146038801333356L"), magic);
-        assert_eq!(long("-18446744073709551616L"), [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+        assert_eq!(
+            long("-18446744073709551616L"),
+            [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+        );
         assert!(parse_int(&[b'9'; 5000], true).is_err());
         assert!(parse_int(b"1_0x", false).is_err());
     }

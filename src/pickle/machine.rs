@@ -157,7 +157,9 @@ impl Machine<'_> {
     fn push(&mut self, item: Item) -> Result<()> {
         if self.stack.len() >= limits::PICKLE_STACK {
             let allowed = limits::PICKLE_STACK;
-            return Err(Error::limit(format!("the stack holds over {allowed} values")));
+            return Err(Error::limit(format!(
+                "the stack holds over {allowed} values"
+            )));
         }
         self.stack.push(item);
         Ok(())
@@ -166,7 +168,9 @@ impl Machine<'_> {
     fn push_mark(&mut self) -> Result<()> {
         if self.marks.len() >= limits::PICKLE_STACK {
             let allowed = limits::PICKLE_STACK;
-            return Err(Error::limit(format!("the stack holds over {allowed} marks")));
+            return Err(Error::limit(format!(
+                "the stack holds over {allowed} marks"
+            )));
         }
         self.marks.push(self.stack.len());
         Ok(())
@@ -508,7 +512,9 @@ impl Machine<'_> {
             self.graph.extras.push(Extra::default());
             call.extra = u32::try_from(self.graph.extras.len()).unwrap_or(0);
         }
-        let index = usize::try_from(call.extra).ok().and_then(|i| i.checked_sub(1));
+        let index = usize::try_from(call.extra)
+            .ok()
+            .and_then(|i| i.checked_sub(1));
         let extra = index.and_then(|index| self.graph.extras.get_mut(index));
         extra.ok_or_else(missing)
     }

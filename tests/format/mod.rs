@@ -1,3 +1,4 @@
 //! Reading: one module a format.
 
 mod safetensors;
+mod testdata;
