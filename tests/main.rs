@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod architecture;
+#[cfg(feature = "candle")]
+mod candle;
 mod corpus;
 mod format;
 mod laws;

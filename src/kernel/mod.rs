@@ -7,11 +7,13 @@
 //!
 //! | loop | what |
 //! |---|---|
+//! | [`difference`] | what tells two runs of floats apart |
 //! | [`narrow`] | `f32` to `F16` and `BF16`, and what is lost |
 //! | [`widen`] | `F16` and `BF16` to `f32` |
 
 #![allow(unsafe_code)]
 
+pub mod difference;
 pub mod narrow;
 pub mod widen;
 
