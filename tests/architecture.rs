@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "dtype", "error", "kernel", "limits", "model", "parallel", "report", "stream", "text",
         ],
     ),
-    ("candle", &["dtype", "error", "model", "stream"]),
+    ("candle", &["dtype", "error", "format", "model", "stream"]),
 ];
 
 /// Files over the limit on length, each a table.
