@@ -107,8 +107,7 @@ fn avx512<const KIND: u8, const BYTES: usize, const AROUND: bool>(
     for group in bytes.chunks_exact(LANES * BYTES) {
         // SAFETY: a group holds 16 elements of this kind.
         let values = unsafe { load::<KIND>(group.as_ptr()) };
-        for half in 0..2 {
-            let value = values[half];
+        for (half, value) in values.into_iter().enumerate() {
             min = _mm256_min_ps(value, min);
             max = _mm256_max_ps(value, max);
             zeros += u64::from(_mm256_cmp_ps_mask::<_CMP_EQ_OQ>(value, zero).count_ones());
@@ -149,8 +148,7 @@ fn avx2<const KIND: u8, const BYTES: usize, const AROUND: bool>(bytes: &[u8], pi
     for group in bytes.chunks_exact(LANES * BYTES) {
         // SAFETY: a group holds 16 elements of this kind.
         let values = unsafe { load::<KIND>(group.as_ptr()) };
-        for half in 0..2 {
-            let value = values[half];
+        for (half, value) in values.into_iter().enumerate() {
             min = _mm256_min_ps(value, min);
             max = _mm256_max_ps(value, max);
             let equal = _mm256_cmp_ps::<_CMP_EQ_OQ>(value, _mm256_setzero_ps());
@@ -159,9 +157,8 @@ fn avx2<const KIND: u8, const BYTES: usize, const AROUND: bool>(bytes: &[u8], pi
                 _mm256_cvtps_pd(_mm256_castps256_ps128(value)),
                 _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(value)),
             ];
-            for quarter in 0..2 {
+            for (quarter, wide) in quarters.into_iter().enumerate() {
                 let lane = 2 * half + quarter;
-                let wide = quarters[quarter];
                 let magnitude = _mm256_andnot_pd(sign, wide);
                 absolute[lane] = _mm256_add_pd(absolute[lane], magnitude);
                 if AROUND {
