@@ -3,7 +3,6 @@
 //! Products of elements of 24 bits are exact in an `f64`, so adding them in one instruction
 //! (FMA) rounds as often as adding them in two. Distances from a pivot are longer: those take
 //! two, as in the portable form.
-#![allow(unsafe_code)]
 
 use super::baseline::finish;
 use super::{LANES, Lanes, Narrow};

@@ -1,0 +1,1 @@
+//! NumPy's arrays, dtypes and scalars in pickles.

@@ -1,0 +1,5 @@
+//! Reading: one module a format.
+
+mod gguf;
+mod safetensors;
+mod sharded;
