@@ -1,4 +1,5 @@
 //! Reading: one module a format.
 
+mod numpy;
 mod safetensors;
 mod sharded;
