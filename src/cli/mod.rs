@@ -1,6 +1,7 @@
 //! The commands: arguments in, pages out. One file a command.
 
 mod args;
+mod companions;
 mod convert;
 mod inspect;
 mod json;

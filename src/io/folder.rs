@@ -71,3 +71,27 @@ pub fn read_small_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
     source.read_vec(0, source.len())
 }
+
+/// Removes a file, as far as that is possible.
+pub fn remove_file(path: &Path) {
+    // This undoes what failed; the failure is what the caller hears of.
+    let _ = std::fs::remove_file(path);
+}
+
+/// Bytes that may still be written to the disk on which `path` is to stand; `None` where the
+/// system does not say.
+#[cfg(unix)]
+pub fn free_space(path: &Path) -> Option<u64> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let found = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
+/// Bytes that may still be written to the disk on which `path` is to stand; `None` where the
+/// system does not say.
+#[cfg(not(unix))]
+pub fn free_space(_path: &Path) -> Option<u64> {
+    None
+}

@@ -217,6 +217,26 @@ impl Payload {
         }
     }
 
+    /// The open inputs that bytes come from.
+    pub fn sources(&self) -> Vec<&Source> {
+        match self {
+            Payload::Stored(storage) | Payload::Strided { storage, .. } => match &storage.bytes {
+                Bytes::Extent { source, .. } => vec![source],
+                Bytes::Packed { packed, .. } => vec![packed.source()],
+                Bytes::Inline(_) => Vec::new(),
+            },
+            Payload::Sparse { parts, .. } => {
+                let parts = parts.iter();
+                parts.flat_map(|part| part.payload.sources()).collect()
+            }
+            Payload::Lazy { of, .. } => of.sources(),
+            Payload::Cast(from) | Payload::Dequantized(from) | Payload::Reinterpreted(from) => {
+                from.payload.sources()
+            }
+            Payload::Absent(_) => Vec::new(),
+        }
+    }
+
     /// Whether the elements lie row by row without gaps.
     pub fn is_contiguous(&self) -> bool {
         matches!(self, Payload::Stored(_))

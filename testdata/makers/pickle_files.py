@@ -6,6 +6,7 @@ import pickle
 import numpy
 import torch
 
+from . import assemble as a
 from . import torch_values as values
 from .common import expect, folder
 from .torch_expect import expect_value, tensor_entry
@@ -105,3 +106,20 @@ def make():
     path.write_bytes(pickle.dumps(cycle, 4))
     expect(path, [tensor_entry("w", torch.arange(2.0, dtype=torch.float64))], format="pytorch", variant="pickle",
            library="by hand")
+
+    # Odd, but readable. CPython would ask for 64 GiB for this memo.
+    path = out / "memo-large-index.pkl"
+    path.write_bytes(a.pickle_of(a.Raw(a.value({"epoch": 1}) + b"r\xff\xff\xff\xff")))
+    expect(path, [], format="pytorch", variant="pickle", library="by hand", values={"epoch": 1})
+    path = out / "deep.pkl"
+    path.write_bytes(b"\x80\2" + b"]" * 20_000 + b"a" * 19_999 + b".")
+    expect(path, [], format="pytorch", variant="pickle", library="by hand")
+
+    # Would run a program in whoever trusts it; here it is a value beside a tensor.
+    attack = a.reduce(a.global_("os", "system"), "true")
+    path = out / "attack.pkl"
+    array = numpy.arange(3.0)
+    body = pickle.dumps({"w": array}, 2)
+    path.write_bytes(body[:-1] + a.value("x") + attack + b"s.")
+    expect(path, [tensor_entry("w", torch.arange(3.0, dtype=torch.float64))], format="pytorch", variant="pickle",
+           library="by hand", danger=True)

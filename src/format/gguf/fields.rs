@@ -159,15 +159,19 @@ impl Tally {
         self.first.get_or_insert_with(|| (name.to_owned(), offset));
     }
 
-    /// The note, if there is something to say. `text` gets the count and the first name.
-    pub(super) fn note(
-        &self,
-        rule: &'static str,
-        level: Level,
-        text: impl FnOnce(u64, &str) -> String,
-    ) -> Option<Note> {
+    /// The note, if there is something to say; `what` names the oddity in the plural.
+    pub(super) fn note(&self, rule: &'static str, level: Level, what: &str) -> Option<Note> {
         let (name, offset) = self.first.as_ref()?;
-        Some(Note::new(rule, level, text(self.count, name)).at(*offset))
+        let count = self.count;
+        let text = format!("{what}: {count}, the first is `{name}`");
+        Some(Note::new(rule, level, text).at(*offset))
+    }
+
+    /// The same about tensors: it says which is the first.
+    pub(super) fn tensor_note(&self, rule: &'static str, what: &str) -> Option<Note> {
+        let (name, _) = self.first.as_ref()?;
+        let note = self.note(rule, Level::Warning, what)?;
+        Some(note.on_tensor(name))
     }
 }
 

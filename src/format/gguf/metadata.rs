@@ -97,21 +97,21 @@ impl Metadata {
 
     /// What was odd.
     pub(super) fn notes(&self) -> impl Iterator<Item = Note> {
-        let altered = self
-            .altered_texts
-            .note("gguf-text", Level::Warning, |count, key| {
-                format!("texts that are not UTF-8 or end in NUL bytes, shown as far as they can be: {count}, the first of `{key}`")
-            });
-        let nested = self
-            .nested_arrays
-            .note("gguf-nested-array", Level::Warning, |count, key| {
-                format!("arrays of arrays, which ggml refuses: {count}, the first is `{key}`")
-            });
-        let reshaped = self
-            .original_shapes
-            .note("gguf-original-shape", Level::Info, |count, key| {
-                format!("tensors that were reshaped when they were quantised: {count}; their true shapes stand in the metadata, the first in `{key}`")
-            });
+        let altered = self.altered_texts.note(
+            "gguf-text",
+            Level::Warning,
+            "texts that are not UTF-8 or end in NUL bytes, shown as far as they can be",
+        );
+        let nested = self.nested_arrays.note(
+            "gguf-nested-array",
+            Level::Warning,
+            "arrays of arrays, which ggml refuses",
+        );
+        let reshaped = self.original_shapes.note(
+            "gguf-original-shape",
+            Level::Info,
+            "tensors that were reshaped when they were quantised; the metadata has their true shapes",
+        );
         altered.into_iter().chain(nested).chain(reshaped)
     }
 }

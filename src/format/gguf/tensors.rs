@@ -6,7 +6,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::limits;
-use crate::model::{Level, Note, Payload, Shape, Storage, Tensor};
+use crate::model::{Note, Payload, Shape, Storage, Tensor};
 use std::collections::HashSet;
 
 /// Bytes of a name that ggml keeps (`GGML_MAX_NAME` is 64, with the NUL).
@@ -118,29 +118,24 @@ impl Infos {
 
     /// What was odd.
     pub(super) fn notes(&self) -> impl Iterator<Item = Note> {
-        let long = self
-            .long_names
-            .note("gguf-long-name", Level::Warning, |count, name| {
-                format!("names over the {GGML_NAME} bytes that ggml keeps: {count}, the first is `{name}`")
-            });
-        let altered = self
-            .altered_names
-            .note("gguf-text", Level::Warning, |count, name| {
-                format!("names that are not UTF-8 or end in NUL bytes, shown as far as they can be: {count}, the first is `{name}`")
-            });
-        let displaced = self
-            .displaced
-            .note("gguf-offset", Level::Warning, |count, name| {
-                format!("tensors that do not start where the one before them ends, which ggml refuses: {count}, the first is `{name}`")
-            });
+        let long = self.long_names.tensor_note(
+            "gguf-long-name",
+            &format!("names over the {GGML_NAME} bytes that ggml keeps"),
+        );
+        let altered = self.altered_names.tensor_note(
+            "gguf-text",
+            "names that are not UTF-8 or end in NUL bytes, shown as far as they can be",
+        );
+        let displaced = self.displaced.tensor_note(
+            "gguf-offset",
+            "tensors that do not start where the one before them ends, which ggml refuses",
+        );
         let unknown = self.unknown_types.iter().filter_map(|(id, tally)| {
-            tally.note("unknown-type", Level::Warning, |count, name| {
-                let what = match removed_name(*id) {
-                    Some(removed) => format!("{removed}, removed from the format"),
-                    None => "not known".to_owned(),
-                };
-                format!("tensors of type {id} ({what}), whose data cannot be read: {count}, the first is `{name}`")
-            })
+            let what = removed_name(*id).map_or("not known".to_owned(), |name| {
+                format!("{name}, removed from the format")
+            });
+            let text = format!("tensors of type {id} ({what}), whose data cannot be read");
+            tally.tensor_note("unknown-type", &text)
         });
         long.into_iter()
             .chain(altered)

@@ -15,8 +15,9 @@
 
 mod header;
 mod read;
+mod write;
 
-use super::{Format, ReadOptions};
+use super::{Format, ReadOptions, Writer};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::io::Source;
@@ -57,6 +58,10 @@ impl Format for Safetensors {
 
     fn read(&self, source: &Source, _options: &ReadOptions) -> Result<Checkpoint> {
         read::read(source)
+    }
+
+    fn writer(&self) -> Option<&dyn Writer> {
+        Some(self)
     }
 }
 
