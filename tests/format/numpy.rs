@@ -34,12 +34,19 @@ fn testdata(name: &str) -> Checkpoint {
     format::open(&folder.join(name)).unwrap()
 }
 
-/// The only value, and the text of its parts as JSON would show them.
+/// What stands for an array that is no tensor.
 fn only_value(checkpoint: &Checkpoint) -> &Value {
     assert_eq!(checkpoint.tensors.len(), 0);
-    assert_eq!(checkpoint.values.len(), 1);
-    assert_eq!(checkpoint.values[0].0, "tensor");
-    &checkpoint.values[0].1
+    let (name, value) = only(&checkpoint.values);
+    assert_eq!(name, "tensor");
+    value
+}
+
+fn only(values: &[(String, Value)]) -> (&str, &Value) {
+    let [(name, value)] = values else {
+        panic!("{values:?}");
+    };
+    (name, value)
 }
 
 fn map(entries: &[(&str, Value)]) -> Value {
@@ -153,7 +160,8 @@ fn objects_are_values_and_said_to_be_a_pickle() {
         panic!("{:?}", checkpoint.notes);
     };
     assert_eq!((note.rule, note.level), ("object-array", Level::Warning));
-    assert_eq!(note.text, "the elements are a pickle");
+    let expected = "the elements are a pickle, which np.load refuses without allow_pickle";
+    assert_eq!(note.text, expected);
 
     // numpy.array({"a": 1, "b": [1.5, None]}, dtype=object)
     let list = Value::List(vec![Value::Float(1.5), Value::Null]);
@@ -163,13 +171,32 @@ fn objects_are_values_and_said_to_be_a_pickle() {
 
 #[test]
 fn an_import_in_a_pickle_is_named() {
-    // _reconstruct(ndarray, (0,), b'b') with the state (1, (1,), None, False, [os.system])
-    let pickle = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\ntNI00\n(lcos\nsystem\natb.";
-    let checkpoint = read(&npy(&header("'|O'", "(1,)"), pickle)).unwrap();
-    let expected = "the elements are a pickle, which would import os.system";
-    assert_eq!(checkpoint.notes[0].text, expected);
+    // _reconstruct(ndarray, (0,), b'b') with the state (1, (1,), dtype('O'), False, [os.system])
+    let dtype = "cnumpy\ndtype\n(S'O8'\nI00\nI01\ntR(I3\nS'|'\nNNNI-1\nI-1\nI63\ntb";
+    let pickle = format!(
+        "cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\nt{dtype}I00\n(lcos\nsystem\natb."
+    );
+    let checkpoint = read(&npy(&header("'|O'", "(1,)"), pickle.as_bytes())).unwrap();
+    let note = &checkpoint.notes[1];
+    assert_eq!((note.rule, note.level), ("would-import", Level::Danger));
+    assert_eq!(note.text, "would run os.system");
     let values = only_value(&checkpoint).get("values");
     assert_eq!(values, Some(&Value::List(vec![Value::text("os.system")])));
+}
+
+#[test]
+fn arrays_among_the_objects_are_tensors() {
+    // numpy.save of a dict, and an object array of two dicts in an archive.
+    let checkpoint = testdata("object-arrays.npy");
+    let names: Vec<&str> = checkpoint.tensors.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["weights", "layers.0", "layers.1"]);
+    let expected = map(&[("epoch", Value::Int(3)), ("rate", Value::Float(0.5))]);
+    assert_eq!(only(&checkpoint.values), ("tensor", &expected));
+
+    let checkpoint = testdata("object-arrays.npz");
+    let names: Vec<&str> = checkpoint.tensors.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["pair.0.w", "pair.1.w"]);
+    assert_eq!(checkpoint.values, []);
 }
 
 #[test]

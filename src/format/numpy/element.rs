@@ -2,6 +2,7 @@
 
 use super::literal::Literal;
 use crate::dtype::DType;
+use crate::error::{Error, Result};
 use crate::io::ByteOrder;
 
 /// The type of an array's elements.
@@ -33,29 +34,34 @@ pub(super) enum ElementKind {
 
 impl Element {
     /// The element that `descr` describes.
-    pub(super) fn of(descr: &Literal) -> Element {
-        let simple = match descr {
-            Literal::Text(text) => simple(text),
-            _ => None,
+    ///
+    /// Errors: `Malformed` if NumPy knows no such type.
+    pub(super) fn of(descr: &Literal) -> Result<Element> {
+        let (kind, order, byte_len) = match descr {
+            Literal::Text(text) => simple(text).ok_or_else(|| unknown(descr))?,
+            Literal::List(_) | Literal::Tuple(_) if has_objects(descr) => {
+                (ElementKind::Object, ByteOrder::Little, None)
+            }
+            Literal::List(_) | Literal::Tuple(_) => {
+                (ElementKind::Other, ByteOrder::Little, structure_len(descr))
+            }
+            _ => return Err(unknown(descr)),
         };
-        let (kind, order, byte_len) = simple.unwrap_or_else(|| {
-            let kind = match has_objects(descr) {
-                true => ElementKind::Object,
-                false => ElementKind::Other,
-            };
-            (kind, ByteOrder::Little, structure_len(descr))
-        });
         let name = match descr {
             Literal::Text(text) => text.clone(),
             other => other.to_string(),
         };
-        Element {
+        Ok(Element {
             name,
             kind,
             order,
             byte_len,
-        }
+        })
     }
+}
+
+fn unknown(descr: &Literal) -> Error {
+    Error::malformed(format!("`descr` is {descr}, which is no type of NumPy's"))
 }
 
 /// A type that one word describes: byte order, kind, bytes (characters for `U`).
@@ -67,7 +73,12 @@ fn simple(text: &str) -> Option<(ElementKind, ByteOrder, Option<u64>)> {
     };
     let (kind, rest) = rest.split_at_checked(1)?;
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let size = rest.get(..digits)?.parse::<u64>().ok();
+    let (size, unit) = rest.split_at_checked(digits)?;
+    let size = size.parse::<u64>().ok();
+    // Only dates have more behind their size: `<M8[ns]`.
+    if !unit.is_empty() && !matches!(kind, "M" | "m") {
+        return None;
+    }
     let number = match (kind, size) {
         ("b", Some(1)) | ("?", None) => Some(DType::Bool),
         ("u", Some(1)) => Some(DType::U8),
@@ -85,7 +96,7 @@ fn simple(text: &str) -> Option<(ElementKind, ByteOrder, Option<u64>)> {
         ("c", Some(16)) => Some(DType::C128),
         _ => None,
     };
-    if let Some(dtype) = number.filter(|_| rest.len() == digits) {
+    if let Some(dtype) = number {
         let byte_len = dtype.element_bytes().map(u64::from);
         return Some((ElementKind::Number(dtype), order, byte_len));
     }
@@ -94,8 +105,9 @@ fn simple(text: &str) -> Option<(ElementKind, ByteOrder, Option<u64>)> {
         "S" | "a" => (ElementKind::Bytes, order, size),
         // Python 2 gave objects the size of a pointer.
         "O" => (ElementKind::Object, order, None),
-        "M" | "m" => (ElementKind::Other, order, size),
-        _ => (ElementKind::Other, order, size),
+        // Floats of other sizes depend on the machine.
+        "M" | "m" | "V" | "f" | "c" => (ElementKind::Other, order, Some(size?)),
+        _ => return None,
     })
 }
 
@@ -157,7 +169,7 @@ mod tests {
     use super::*;
 
     fn of(descr: &str) -> Element {
-        Element::of(&parse(descr).unwrap())
+        Element::of(&parse(descr).unwrap()).unwrap()
     }
 
     #[test]
@@ -168,8 +180,13 @@ mod tests {
         assert_eq!(of("'|b1'").kind, ElementKind::Number(DType::Bool));
         assert_eq!(of("'<c16'").kind, ElementKind::Number(DType::C128));
         assert_eq!(of("'<f16'").kind, ElementKind::Other);
-        assert_eq!(of("'<f4x'").kind, ElementKind::Other);
-        assert_eq!(of("''").byte_len, None);
+    }
+
+    #[test]
+    fn unknown_types_are_errors() {
+        for descr in ["'<f4x'", "''", "'<q9'", "'<f'", "3", "'ü4'", "'<i3'"] {
+            assert!(Element::of(&parse(descr).unwrap()).is_err(), "{descr}");
+        }
     }
 
     #[test]

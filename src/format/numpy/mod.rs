@@ -32,6 +32,9 @@ use crate::model::Checkpoint;
 /// The first bytes of an npy file.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
+/// What the single array of an npy file is called.
+const BARE_NAME: &str = "tensor";
+
 /// What every member of an npz is called.
 const MEMBER_SUFFIX: &str = ".npy";
 

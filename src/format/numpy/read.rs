@@ -2,7 +2,8 @@
 
 use super::element::{Element, ElementKind};
 use super::header::{self, Header, Next};
-use super::{MEMBER_SUFFIX, object, text};
+use super::object::{self, Objects};
+use super::{BARE_NAME, MEMBER_SUFFIX, text};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::ReadOptions;
@@ -14,9 +15,6 @@ use crate::model::{
 };
 use std::io::Read;
 use std::sync::Arc;
-
-/// What the single array of an npy file is called.
-const BARE_NAME: &str = "tensor";
 
 /// Reads an npy file.
 pub(super) fn read_npy(source: &Source, options: &ReadOptions) -> Result<Checkpoint> {
@@ -158,11 +156,15 @@ impl<'a> Arrays<'a> {
         }
         let (header, element, texts) = place.read_front(|next| {
             let header = header::read(place.shown(0), next)?;
-            let element = Element::of(&header.descr);
+            let element = Element::of(&header.descr).map_err(|error| error.at(place.shown(0)))?;
             check_len(&header, &element, place).map_err(|error| error.in_tensor(name))?;
-            let elements = header.shape.elements();
-            let texts =
-                text::first_texts(&element, elements, self.options, &mut self.budget, next)?;
+            let texts = text::first_texts(
+                &element,
+                &header.shape,
+                self.options,
+                &mut self.budget,
+                next,
+            )?;
             Ok((header, element, texts))
         })?;
         let mut end = data_len(&header, &element).map(|len| header.len.saturating_add(len));
@@ -177,11 +179,17 @@ impl<'a> Arrays<'a> {
             }
             ElementKind::Unicode | ElementKind::Bytes => Some(texts),
             ElementKind::Object => {
-                let source = place.open()?;
-                let objects = object::read(&source, header.len, self.options, &mut self.budget)?;
-                self.checkpoint.notes.push(objects.note);
+                let objects = self.objects(name, &header, place)?;
                 end = Some(objects.end);
-                Some(objects.value)
+                self.checkpoint.tensors.extend(objects.tensors);
+                self.checkpoint.notes.extend(objects.notes);
+                if objects.value.is_none() {
+                    self.checkpoint
+                        .notes
+                        .extend(trailing_note(name, end, place));
+                    return Ok(());
+                }
+                objects.value
             }
             ElementKind::Other => None,
         };
@@ -192,6 +200,24 @@ impl<'a> Arrays<'a> {
             .notes
             .extend(trailing_note(name, end, place));
         Ok(())
+    }
+
+    /// An array of objects. Names in a bare npy start with nothing.
+    fn objects(&mut self, name: &str, header: &Header, place: &Place) -> Result<Objects> {
+        let path = match self.checkpoint.variant.as_str() {
+            "npy" => "",
+            _ => name,
+        };
+        let is_scalar = header.shape.rank() == 0;
+        let source = place.open()?;
+        object::read(
+            &source,
+            header.len,
+            path,
+            is_scalar,
+            self.options,
+            &mut self.budget,
+        )
     }
 }
 
@@ -281,9 +307,7 @@ fn column_major(shape: &Shape) -> Box<[u64]> {
 fn described(header: &Header, element: &Element, values: Option<Value>) -> Value {
     let is_scalar = header.shape.rank() == 0;
     let values = match values {
-        Some(Value::List(mut items)) if is_scalar && items.len() == 1 => {
-            return items.pop().unwrap_or(Value::Null);
-        }
+        Some(value) if is_scalar => return value,
         values => values,
     };
     let dimensions = header.shape.dimensions().iter().map(|&d| Value::from(d));

@@ -6,16 +6,16 @@ use super::read::Budget;
 use crate::error::Result;
 use crate::format::ReadOptions;
 use crate::io::ByteOrder;
-use crate::model::{Array, Value};
+use crate::model::{Array, Shape, Value};
 
 /// Bytes of strings that are read of one array.
 const TEXT_BYTES: u64 = 1 << 20;
 
-/// The first strings of an array of `elements`, from the bytes behind its header. Empty if it
+/// The first strings of an array of this shape, from the bytes behind its header. Empty if it
 /// holds no strings.
 pub(super) fn first_texts(
     element: &Element,
-    elements: u64,
+    shape: &Shape,
     options: &ReadOptions,
     budget: &mut Budget,
     next: &mut Next<'_>,
@@ -24,6 +24,7 @@ pub(super) fn first_texts(
         ElementKind::Unicode | ElementKind::Bytes => element.byte_len.unwrap_or(0),
         _ => return Ok(Value::List(Vec::new())),
     };
+    let elements = shape.elements();
     let fitting = TEXT_BYTES.checked_div(byte_len).unwrap_or(u64::MAX);
     // What the budget does not hold is left out; it takes no error to show fewer strings.
     let wanted = options.array_elements.min(budget.left().saturating_sub(1));
@@ -34,6 +35,7 @@ pub(super) fn first_texts(
         first.push(Value::Text(decode(element, &next(byte_len)?)));
     }
     Ok(match count == elements {
+        true if shape.rank() == 0 => first.pop().unwrap_or(Value::Null),
         true => Value::List(first),
         false => Value::Array(Array {
             element: element.name.clone(),
