@@ -22,8 +22,7 @@
 //! meaning, `walk.rs` names what it meets. Sources: torch/serialization.py, torch/_utils.py,
 //! caffe2/serialize/inline_container.cc.
 
-mod dtypes;
-mod imports;
+pub(super) mod dtypes;
 mod legacy;
 mod names;
 mod rebuild;
@@ -32,7 +31,7 @@ mod tar;
 mod walk;
 mod zip;
 
-use super::{Format, ReadOptions};
+use super::{Format, ReadOptions, imports};
 use crate::error::{Error, Result};
 use crate::io::archive::Archive;
 use crate::io::{ByteOrder, Source};
