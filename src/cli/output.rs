@@ -1,18 +1,58 @@
 //! Where results and messages go: standard output or a file, and standard error.
 
-use super::args::Global;
+use super::args::{Color, Format, Global};
 use ckpt::io::{Sink, SinkOptions};
 use ckpt::model::{Level, Note};
 use ckpt::op::root::LeftOut;
+use ckpt::report::Style;
 use ckpt::text::{escape, human_bytes};
 use ckpt::{Error, Result};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 64 << 10;
 
 impl Global {
+    /// How the result is drawn, for a format other than JSON.
+    pub(crate) fn style(&self) -> Style {
+        match self.format() {
+            Format::Csv => Style::Csv,
+            Format::Markdown => Style::Markdown,
+            Format::Html => Style::Html,
+            Format::Table | Format::Json => Style::Text {
+                width: self.width(),
+                color: self.wants_color(),
+            },
+        }
+    }
+
+    /// Columns of the terminal, or what `COLUMNS` says; `None` where there is no terminal.
+    fn width(&self) -> Option<usize> {
+        let asked = std::env::var("COLUMNS").ok();
+        let asked = asked.and_then(|columns| columns.parse().ok());
+        asked.filter(|&columns| columns > 0).or_else(|| {
+            let columns = comfy_table::Table::new().width()?;
+            self.is_on_terminal().then_some(usize::from(columns))
+        })
+    }
+
+    fn wants_color(&self) -> bool {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                self.is_on_terminal() && !is_set("NO_COLOR") && !is_dumb
+            }
+        }
+    }
+
+    fn is_on_terminal(&self) -> bool {
+        self.output.is_none() && io::stdout().is_terminal()
+    }
+
     /// Writes a result where `--output` says: to standard output, or to a file that appears
     /// whole or not at all.
     pub(crate) fn emit(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {

@@ -17,7 +17,9 @@
     )
 )]
 
+mod folder;
 pub mod gguf;
+mod index;
 pub mod numpy;
 pub mod pytorch;
 pub mod safetensors;

@@ -27,6 +27,19 @@ pub fn file_exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
+/// Whether `path` leads, through links, to a place outside `folder`. What cannot be followed
+/// counts as inside: opening it will say why.
+pub fn is_outside(folder: &Path, path: &Path) -> bool {
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    match (folder.canonicalize(), path.canonicalize()) {
+        (Ok(folder), Ok(path)) => !path.starts_with(folder),
+        _ => false,
+    }
+}
+
 /// What a folder holds, sorted by name. Entries that vanish or cannot be examined are left out.
 pub fn list_folder(path: &Path) -> Result<Vec<FolderEntry>> {
     let name = path.to_string_lossy();

@@ -20,6 +20,9 @@ pub struct Checkpoint {
     pub root: Option<String>,
     /// The format's own key-value pairs (`__metadata__`, GGUF), in file order.
     pub metadata: Vec<(String, Value)>,
+    /// How the format stores a metadata value, by key, where it has several types for one kind
+    /// of number: GGUF's `u32`, `f32`, `arr[i32]`. A writer of the same format needs them.
+    pub metadata_types: Vec<(String, &'static str)>,
     /// Everything else that is no tensor: epoch, hyperparameters, in file order.
     pub values: Vec<(String, Value)>,
     /// What the reader noticed.
@@ -174,6 +177,9 @@ impl Checkpoint {
     /// Finds tensors that are other names of earlier ones (same bytes, dtype, shape and
     /// strides; not empty) and says so in `tied_to`.
     pub fn mark_tied(&mut self) {
+        if self.is_laid_out_in_order() {
+            return;
+        }
         let mut seen: HashMap<Identity, usize> = HashMap::with_capacity(self.tensors.len());
         let mut ties = Vec::new();
         for (index, tensor) in self.tensors.iter().enumerate() {
@@ -223,6 +229,25 @@ impl Checkpoint {
             tensor.is_none_or(|name| !dropped.contains(name))
         });
         self.mark_tied();
+    }
+
+    /// Whether every tensor lies after the one before it, file by file, so that none can be
+    /// another name of an earlier one. Far cheaper than looking, and nearly always so.
+    fn is_laid_out_in_order(&self) -> bool {
+        let mut files = HashSet::new();
+        let mut last: Option<(usize, u64)> = None;
+        self.tensors.iter().all(|tensor| {
+            let Some((source, offset, len)) = tensor.payload.extent() else {
+                return false;
+            };
+            let (file, start) = (source.identity(), source.file_offset(offset));
+            let is_after = match last {
+                Some((before, end)) if before == file => start >= end,
+                _ => files.insert(file),
+            };
+            last = Some((file, start.saturating_add(len)));
+            is_after
+        })
     }
 
     /// The tensor called `name`. Linear: for single look-ups.

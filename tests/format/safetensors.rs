@@ -170,6 +170,7 @@ fn agrees_with_the_crate_on_odd_headers() {
         r#"{"a":{"dtype":"F64","shape":[4611686018427387904],"data_offsets":[0,0]}}"#.to_owned(),
         r#"{"a":{"dtype":"U8","shape":[18446744073709551616],"data_offsets":[0,1]}}"#.to_owned(),
         r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}}"#.to_owned(),
+        r#"{"a":["U8",[2],[0,2]],"b":["U8",[1],[2,1]]}"#.to_owned(),
     ];
     for header in cases {
         for data in [0, 1, 3] {

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::limits;
 use crate::model::{Checkpoint, Level, Note, Payload, Shape, Storage, Tensor, Value, Winner};
+use safetensors::Dtype;
 use std::collections::{HashMap, HashSet};
 
 /// Bytes of a header that the Hub's tools read of a remote file
@@ -189,14 +190,13 @@ impl Data<'_> {
         let mut before: Option<&Entry> = None;
         for &entry in &kept {
             self.check_joint(before, entry, names, entries)
-                .and_then(|()| describe(entry))
                 .map_err(|error| error.at(self.in_file(entry.begin)).in_tensor(&entry.name))?;
             before = Some(entry);
         }
         self.check_end(&kept)
     }
 
-    /// Whether `entry` starts where the one before it ends.
+    /// Whether `entry` starts where the one before it ends, and ends after that.
     fn check_joint(
         &self,
         before: Option<&Entry>,
@@ -204,6 +204,7 @@ impl Data<'_> {
         names: &Names<'_>,
         entries: &[Entry],
     ) -> Result<()> {
+        span(entry.begin, entry.end)?;
         let expected = before.map_or(0, |before| before.end);
         if entry.begin == expected {
             return Ok(());
@@ -251,32 +252,41 @@ impl Data<'_> {
     }
 
     fn tensor(&self, entry: Entry) -> Result<Tensor> {
-        let offset = self.start.saturating_add(entry.begin);
-        let place = |error: Error| error.at(self.in_file(entry.begin)).in_tensor(&entry.name);
-        let (dtype, shape, length) = describe(&entry).map_err(place)?;
-        let end = offset.checked_add(length);
-        if end.is_none_or(|end| end > self.source.len()) {
-            let file = self.source.len();
-            let message = format!("data ends past the file's {file} bytes");
+        let (begin, end, name) = (entry.begin, entry.end, entry.name);
+        let place = |error: Error| error.at(self.in_file(begin)).in_tensor(&name);
+        let (dtype, shape) = describe(entry.dtype, entry.dimensions, begin, end).map_err(place)?;
+        // The tiling has settled this, except for earlier entries of a repeated name.
+        let available = self.source.len().saturating_sub(self.start);
+        if end > available {
+            let message = format!(
+                "data ends at byte {}, but the file has {} bytes",
+                self.in_file(end),
+                self.in_file(available)
+            );
             return Err(place(Error::malformed(message)));
         }
+        let offset = self.start.saturating_add(begin);
+        let length = end.saturating_sub(begin);
         let payload = Payload::Stored(Storage::extent(self.source, offset, length));
-        Ok(Tensor::new(entry.name, dtype, shape, payload))
+        Ok(Tensor::new(name, dtype, shape, payload))
     }
 }
 
-/// Type, shape and byte length of an entry, held against its offsets.
-fn describe(entry: &Entry) -> Result<(DType, Shape, u64)> {
-    let theirs = entry.dtype;
-    let dtype = from_crate(theirs)
-        .ok_or_else(|| Error::unsupported(format!("dtype {theirs} is not known here")))?;
-    let shape = Shape::new(entry.dimensions.clone())?;
-    let (begin, end) = (entry.begin, entry.end);
-    let length = end.checked_sub(begin).ok_or_else(|| {
+/// Bytes between two offsets.
+fn span(begin: u64, end: u64) -> Result<u64> {
+    end.checked_sub(begin).ok_or_else(|| {
         Error::malformed(format!(
             "data_offsets [{begin}, {end}] end before they begin"
         ))
-    })?;
+    })
+}
+
+/// Type and shape of an entry, held against its offsets.
+fn describe(theirs: Dtype, dimensions: Box<[u64]>, begin: u64, end: u64) -> Result<(DType, Shape)> {
+    let dtype = from_crate(theirs)
+        .ok_or_else(|| Error::unsupported(format!("dtype {theirs} is not known here")))?;
+    let shape = Shape::new(dimensions)?;
+    let length = span(begin, end)?;
     let facts = dtype.facts();
     let group = u64::from(facts.block_elements);
     if !shape.elements().is_multiple_of(group) {
@@ -294,7 +304,7 @@ fn describe(entry: &Entry) -> Result<(DType, Shape, u64)> {
             "{dtype} {shape} takes {needed} bytes, but data_offsets [{begin}, {end}] hold {length}"
         )));
     }
-    Ok((dtype, shape, length))
+    Ok((dtype, shape))
 }
 
 /// Notes on what the crate passes over in silence.
