@@ -3,4 +3,6 @@
 
 #[cfg(feature = "candle")]
 mod candle;
+mod cli;
 mod format;
+mod op;
