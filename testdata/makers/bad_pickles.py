@@ -51,7 +51,7 @@ def make(bad):
     # Each list holds the one before ten times: 10^30 numbers in 700 bytes.
     laughs = b"](" + b"K\1" * 10 + b"eq\0"
     for i in range(1, 30):
-        laughs += b"](" + (b"h" + bytes([i - 1])) * 10 + b"eq" + bytes([i])
+        laughs += b"0](" + (b"h" + bytes([i - 1])) * 10 + b"eq" + bytes([i])
     raw("laughs", laughs + b"s.", "lists of lists of lists: 10^30 numbers", "limit")
     raw("marks", b"000" + b"(" * 100_000 + b".", "nothing but marks", None)
 
