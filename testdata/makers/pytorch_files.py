@@ -113,10 +113,10 @@ def make_nested(out):
     path = out / "jagged.pt"
     torch.save({"jagged": jagged, "w": torch.ones(1)}, path)
     found = load(path)
-    # Listed as what it is made of: the constructor's arguments that are tensors, among others.
+    # Listed as what it is made of: the attributes that are tensors, among others.
     tensors = [
-        tensor_entry("jagged._args.0.values", found["jagged"]._values),
-        tensor_entry("jagged._args.0.offsets", found["jagged"]._offsets),
+        tensor_entry("jagged._values", found["jagged"]._values),
+        tensor_entry("jagged._offsets", found["jagged"]._offsets),
         tensor_entry("w", found["w"]),
     ]
     expect(path, tensors, format="pytorch", variant="zip", library=library(), subset=True)
