@@ -121,6 +121,22 @@ def make():
                root=None, library=version())
 
 
+    # Arrays inside objects are tensors all the same.
+    path = out / "arrays-in-objects.npz"
+    numpy.savez(path, output=numpy.array({"note": random("f4", 2, 3), "deep": {"onset": random("i8", 2)}}, dtype=object),
+                plain=random("f8", 2))
+    with numpy.load(path, allow_pickle=True) as read:
+        output = read["output"].item()
+        tensors = [numpy_entry("output.note", output["note"]), numpy_entry("output.deep.onset", output["deep"]["onset"]),
+                   numpy_entry("plain", read["plain"])]
+        expect(path, tensors, format="numpy", variant="npz", root=None, library=version())
+    several = numpy.empty(2, dtype=object)
+    several[:] = [random("f4", 3), None]
+    path = out / "arrays-in-objects.npy"
+    numpy.save(path, several)
+    expect(path, [numpy_entry("tensor.0", numpy.load(path, allow_pickle=True)[0])], format="numpy", root=None,
+           library=version())
+
 
 def npy_bytes(array):
     file = io.BytesIO()
