@@ -2,4 +2,5 @@
 
 mod gguf;
 mod safetensors;
+mod testdata;
 mod sharded;
