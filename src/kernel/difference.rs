@@ -333,7 +333,8 @@ mod arm {
                 products[quarter] = vfmaq_f64(products[quarter], a, b);
             }
         }
-        let unequal = (a_rows.len() * LANES) as u32 - equal.map(|half| vaddvq_u32(half)).iter().sum::<u32>();
+        let unequal =
+            (a_rows.len() * LANES) as u32 - equal.map(|half| vaddvq_u32(half)).iter().sum::<u32>();
         let mut lanes = Lanes {
             changed: [unequal, 0, 0, 0, 0, 0, 0, 0],
             max_abs: spread(most),
@@ -385,14 +386,18 @@ mod tests {
     fn pairs(count: usize) -> (Vec<f32>, Vec<f32>) {
         let mut state = 7u64;
         let mut next = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             let bits = (state >> 32) as u32;
             let value = f32::from_bits(bits);
             if value.is_finite() { value } else { -0.0 }
         };
         let a: Vec<f32> = (0..count).map(|_| next()).collect();
         let b = a.iter().enumerate();
-        let b = b.map(|(i, &a)| if i % 3 == 0 { a } else { next() }).collect();
+        let b = b
+            .map(|(i, &a)| if i % 3 == 0 { a } else { next() })
+            .collect();
         (a, b)
     }
 
