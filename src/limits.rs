@@ -25,6 +25,16 @@ pub const GGUF_STRING: u64 = 1 << 30;
 /// largest models in use, and 16 MiB of numbers.
 pub const METADATA_ELEMENTS: u64 = 2 << 20;
 
+/// Bytes of keys, names and texts that one GGUF header may put into memory. Tokenizers stored
+/// as JSON reach 20 MB.
+pub const METADATA_TEXT: u64 = 256 << 20;
+
+/// Arrays inside arrays of GGUF metadata; ggml allows none.
+pub const GGUF_NESTING: usize = 4;
+
+/// Dimensions of a GGUF tensor: ggml's `GGML_MAX_DIMS`.
+pub const GGUF_DIMENSIONS: u32 = 4;
+
 /// Members of an archive.
 pub const ARCHIVE_MEMBERS: u64 = 1_000_000;
 

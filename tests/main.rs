@@ -1,2 +1,10 @@
 //! All integration tests, as one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod architecture;
+#[cfg(feature = "candle")]
+mod candle;
+mod corpus;
+mod format;
+mod laws;
+mod support;

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | names, sizes, byte order | this file |
 //! | bits of small floats to `f32` | [`float`] |
+//! | GGUF blocks to `f32` | [`block`] |
 //! | one type to another, and what is lost | [`cast`] |
 
+pub mod block;
 pub mod cast;
 pub mod float;
 

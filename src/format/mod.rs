@@ -17,7 +17,9 @@
     )
 )]
 
+mod folder;
 pub mod gguf;
+mod index;
 pub mod numpy;
 pub mod pytorch;
 pub mod safetensors;
@@ -25,12 +27,13 @@ pub mod sharded;
 mod wrapped;
 mod write;
 
-pub use write::{Output, WriteOptions, Written, write};
+pub use write::{Output, Plan, WriteOptions, Written, dtypes_of_target, plan, write};
 
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::io::{Source, is_folder};
 use crate::limits;
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Tensor};
 use std::path::Path;
 
 /// Bytes at the start of a file by which it is recognised.
@@ -50,6 +53,36 @@ pub trait Format: Sync {
 
     /// Reads the header: names, types, shapes and places, no tensor data.
     fn read(&self, source: &Source, options: &ReadOptions) -> Result<Checkpoint>;
+
+    /// How it is written, if it is.
+    fn writer(&self) -> Option<&dyn Writer> {
+        None
+    }
+}
+
+/// What writing a format takes: where everything goes. The bytes are moved elsewhere.
+pub trait Writer: Sync {
+    /// The dtypes that the format can hold.
+    fn dtypes(&self) -> Vec<DType>;
+
+    /// Arranges `tensors`, whose names are unique, in one file. `metadata`: sorted by key.
+    ///
+    /// Errors: `Unsupported` for a tensor that the format cannot hold, `Limit` for a header
+    /// larger than the format allows.
+    fn layout(&self, metadata: &[(String, String)], tensors: &[&Tensor]) -> Result<Layout>;
+}
+
+/// Where everything goes in one file.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The bytes before the data.
+    pub header: Vec<u8>,
+    /// Where each tensor starts, in bytes from the start of the file.
+    pub offsets: Vec<u64>,
+    /// The tensors' places among those given, in the order in which they lie.
+    pub order: Vec<usize>,
+    /// Bytes of the file.
+    pub len: u64,
 }
 
 /// How much of a file's metadata is wanted.

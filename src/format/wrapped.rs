@@ -1,10 +1,11 @@
 //! Checkpoints inside gzip and tar: `weights.pt.gz`, model archives with a configuration.
 
+use super::sharded::under_names;
 use super::{FORMATS, HEAD, ReadOptions, read_nested, unrecognised};
 use crate::error::{Error, Result};
 use crate::io::archive::{Archive, Member};
 use crate::io::{Codec, Source, inflate};
-use crate::model::{Checkpoint, Group, Level, Note};
+use crate::model::{Checkpoint, Level, Note, Winner};
 
 /// Wrappers within wrappers: a tar in a gzip in a tar.
 const DEPTH: usize = 3;
@@ -89,35 +90,13 @@ fn taken_note(found: &[(&Member, Checkpoint)], others: &[&str]) -> Note {
 
 /// Puts the tensors of several members under the members' names, without their extensions.
 fn merge(found: Vec<(&Member, Checkpoint)>) -> Checkpoint {
-    let mut all = Checkpoint {
-        format: found
-            .first()
-            .map_or("", |(_, checkpoint)| checkpoint.format),
-        variant: "archive".to_owned(),
-        ..Checkpoint::default()
+    let named = |(member, mut checkpoint): (&Member, Checkpoint)| {
+        let stem = member.name.rsplit_once('.').map(|(stem, _)| stem);
+        let notes = std::mem::take(&mut checkpoint.notes).into_iter();
+        checkpoint.notes = notes.map(|note| note.in_member(&member.name)).collect();
+        (stem.unwrap_or(&member.name).to_owned(), checkpoint)
     };
-    for (member, checkpoint) in found {
-        let stem = member
-            .name
-            .rsplit_once('.')
-            .map_or(&*member.name, |(stem, _)| stem);
-        let first = all.tensors.len();
-        for mut tensor in checkpoint.tensors {
-            tensor.name = format!("{stem}.{}", tensor.name);
-            all.tensors.push(tensor);
-        }
-        all.groups.push(Group {
-            key: stem.to_owned(),
-            tensors: first..all.tensors.len(),
-        });
-        let place = |(key, value)| (format!("{stem}.{key}"), value);
-        all.values.extend(checkpoint.values.into_iter().map(place));
-        all.metadata
-            .extend(checkpoint.metadata.into_iter().map(place));
-        let notes = checkpoint.notes.into_iter();
-        all.notes
-            .extend(notes.map(|note| note.in_member(&member.name)));
-    }
-    all.make_names_unique(crate::model::Winner::First);
+    let mut all = under_names("archive", found.into_iter().map(named).collect());
+    all.make_names_unique(Winner::First);
     all
 }

@@ -27,6 +27,19 @@ pub fn file_exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
+/// Whether `path` leads, through links, to a place outside `folder`. What cannot be followed
+/// counts as inside: opening it will say why.
+pub fn is_outside(folder: &Path, path: &Path) -> bool {
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    match (folder.canonicalize(), path.canonicalize()) {
+        (Ok(folder), Ok(path)) => !path.starts_with(folder),
+        _ => false,
+    }
+}
+
 /// What a folder holds, sorted by name. Entries that vanish or cannot be examined are left out.
 pub fn list_folder(path: &Path) -> Result<Vec<FolderEntry>> {
     let name = path.to_string_lossy();
@@ -57,4 +70,28 @@ pub fn read_small_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(Error::limit(message).in_file(source.name()));
     }
     source.read_vec(0, source.len())
+}
+
+/// Removes a file, as far as that is possible.
+pub fn remove_file(path: &Path) {
+    // This undoes what failed; the failure is what the caller hears of.
+    let _ = std::fs::remove_file(path);
+}
+
+/// Bytes that may still be written to the disk on which `path` is to stand; `None` where the
+/// system does not say.
+#[cfg(unix)]
+pub fn free_space(path: &Path) -> Option<u64> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let found = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
+/// Bytes that may still be written to the disk on which `path` is to stand; `None` where the
+/// system does not say.
+#[cfg(not(unix))]
+pub fn free_space(_path: &Path) -> Option<u64> {
+    None
 }

@@ -20,7 +20,10 @@ mod sink;
 mod source;
 
 pub use cursor::Cursor;
-pub use folder::{FolderEntry, file_exists, is_folder, list_folder, read_small_file};
+pub use folder::{
+    FolderEntry, file_exists, free_space, is_folder, is_outside, list_folder, read_small_file,
+    remove_file,
+};
 pub use inflate::{Codec, Packed, inflate, inflate_stream};
 pub use sink::{Sink, SinkOptions};
 pub use source::Source;

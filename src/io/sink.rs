@@ -118,12 +118,17 @@ impl Sink {
         Ok(Source::from_file(self.name.clone(), file, len))
     }
 
-    /// Syncs the bytes and gives the file its name.
+    /// Waits until the disk has the bytes.
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|e| self.failed("cannot be synced to disk".into(), e))
+    }
+
+    /// Syncs the bytes, if the options say so, and gives the file its name.
     pub fn finish(mut self) -> Result<()> {
         if self.options.sync {
-            self.file
-                .sync_all()
-                .map_err(|e| self.failed("cannot be synced to disk".into(), e))?;
+            self.sync()?;
         }
         let temporary = match self.temporary.take() {
             Some(temporary) => temporary,

@@ -20,6 +20,9 @@ pub struct Checkpoint {
     pub root: Option<String>,
     /// The format's own key-value pairs (`__metadata__`, GGUF), in file order.
     pub metadata: Vec<(String, Value)>,
+    /// How the format stores a metadata value, by key, where it has several types for one kind
+    /// of number: GGUF's `u32`, `f32`, `arr[i32]`. A writer of the same format needs them.
+    pub metadata_types: Vec<(String, &'static str)>,
     /// Everything else that is no tensor: epoch, hyperparameters, in file order.
     pub values: Vec<(String, Value)>,
     /// What the reader noticed.
@@ -174,6 +177,9 @@ impl Checkpoint {
     /// Finds tensors that are other names of earlier ones (same bytes, dtype, shape and
     /// strides; not empty) and says so in `tied_to`.
     pub fn mark_tied(&mut self) {
+        if self.is_laid_out_in_order() {
+            return;
+        }
         let mut seen: HashMap<Identity, usize> = HashMap::with_capacity(self.tensors.len());
         let mut ties = Vec::new();
         for (index, tensor) in self.tensors.iter().enumerate() {
@@ -189,6 +195,59 @@ impl Checkpoint {
         for (index, name) in ties {
             self.tensors[index].tied_to = Some(name);
         }
+    }
+
+    /// Keeps the tensors whose place in `kept` is true, with the groups, notes and ties that
+    /// still make sense.
+    pub fn keep(&mut self, kept: &[bool]) {
+        let is_kept = |index: usize| kept.get(index).copied().unwrap_or(false);
+        // How many are kept before each place: where a group's range moves to.
+        let mut before = Vec::with_capacity(self.tensors.len() + 1);
+        let mut count = 0;
+        for index in 0..self.tensors.len() {
+            before.push(count);
+            count += usize::from(is_kept(index));
+        }
+        before.push(count);
+        let moved = |index: usize| before.get(index).copied().unwrap_or(count);
+        for group in &mut self.groups {
+            group.tensors = moved(group.tensors.start)..moved(group.tensors.end);
+        }
+        let mut dropped: HashSet<String> = HashSet::new();
+        let mut index = 0;
+        self.tensors.retain_mut(|tensor| {
+            let stays = is_kept(index);
+            index += 1;
+            tensor.tied_to = None;
+            if !stays {
+                dropped.insert(std::mem::take(&mut tensor.name));
+            }
+            stays
+        });
+        self.notes.retain(|note| {
+            let tensor = note.place.tensor.as_ref();
+            tensor.is_none_or(|name| !dropped.contains(name))
+        });
+        self.mark_tied();
+    }
+
+    /// Whether every tensor lies after the one before it, file by file, so that none can be
+    /// another name of an earlier one. Far cheaper than looking, and nearly always so.
+    fn is_laid_out_in_order(&self) -> bool {
+        let mut files = HashSet::new();
+        let mut last: Option<(usize, u64)> = None;
+        self.tensors.iter().all(|tensor| {
+            let Some((source, offset, len)) = tensor.payload.extent() else {
+                return false;
+            };
+            let (file, start) = (source.identity(), source.file_offset(offset));
+            let is_after = match last {
+                Some((before, end)) if before == file => start >= end,
+                _ => files.insert(file),
+            };
+            last = Some((file, start.saturating_add(len)));
+            is_after
+        })
     }
 
     /// The tensor called `name`. Linear: for single look-ups.

@@ -38,6 +38,8 @@ pub enum Payload {
     },
     /// Another tensor's elements in another dtype.
     Cast(Arc<Tensor>),
+    /// The numbers that a PyTorch quantised tensor stands for, as F32 of the same shape.
+    Dequantized(Arc<Tensor>),
     /// Another tensor's bytes under another dtype and shape of the same length.
     Reinterpreted(Arc<Tensor>),
     /// Nothing is stored (PyTorch's meta device); the text says why.
@@ -212,6 +214,26 @@ impl Payload {
                 ..
             }) if source.is_as_stored() => Some((source, *offset, *len)),
             _ => None,
+        }
+    }
+
+    /// The open inputs that bytes come from.
+    pub fn sources(&self) -> Vec<&Source> {
+        match self {
+            Payload::Stored(storage) | Payload::Strided { storage, .. } => match &storage.bytes {
+                Bytes::Extent { source, .. } => vec![source],
+                Bytes::Packed { packed, .. } => vec![packed.source()],
+                Bytes::Inline(_) => Vec::new(),
+            },
+            Payload::Sparse { parts, .. } => {
+                let parts = parts.iter();
+                parts.flat_map(|part| part.payload.sources()).collect()
+            }
+            Payload::Lazy { of, .. } => of.sources(),
+            Payload::Cast(from) | Payload::Dequantized(from) | Payload::Reinterpreted(from) => {
+                from.payload.sources()
+            }
+            Payload::Absent(_) => Vec::new(),
         }
     }
 

@@ -56,6 +56,19 @@ impl Value {
         }
     }
 
+    /// A single value as text, as Python's `str` prints it; `None` for null, sequences and maps.
+    pub fn scalar_text(&self) -> Option<String> {
+        match self {
+            Value::Bool(true) => Some("True".into()),
+            Value::Bool(false) => Some("False".into()),
+            Value::Int(value) => Some(value.to_string()),
+            Value::Unsigned(value) => Some(value.to_string()),
+            Value::Float(value) => Some(format!("{value:?}")),
+            Value::Text(text) => Some(text.clone()),
+            Value::Null | Value::List(_) | Value::Map(_) | Value::Array(_) => None,
+        }
+    }
+
     /// The integer, if this is one that is not negative.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {

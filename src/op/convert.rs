@@ -1,1 +1,394 @@
-//! convert
+//! Converting: what becomes of each tensor in a format that cannot hold everything.
+//!
+//! Nothing moves here. The result is a checkpoint that a writer can write as it stands, and a
+//! list of what was changed and why.
+
+use crate::dtype::cast::integers_of;
+use crate::dtype::{Class, DType, cast};
+use crate::error::{Error, Result};
+use crate::model::{Checkpoint, Payload, Quantization, Shape, Storage, Tensor, Value};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The dtype for every floating tensor; the others stay as they are.
+    pub dtype: Option<DType>,
+    /// What becomes of tensors that are one.
+    pub tied: Tied,
+    /// The dtypes that the target can hold.
+    pub holds: Vec<DType>,
+}
+
+/// What becomes of a tensor that is another name of an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tied {
+    /// It is stored once and the other name recorded.
+    #[default]
+    Alias,
+    /// It is written again.
+    Clone,
+}
+
+/// A checkpoint in the making.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// What is to be written.
+    pub checkpoint: Checkpoint,
+    /// What was done, for each tensor of `checkpoint`.
+    pub changes: Vec<Change>,
+    /// Keys of metadata that cannot be kept, being sequences or maps.
+    pub lost_metadata: Vec<String>,
+}
+
+/// What was done to one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Its name in the source.
+    pub from_name: String,
+    /// Its dtype in the source.
+    pub from_dtype: DType,
+    /// What was done.
+    pub reason: Reason,
+    /// Bytes in the source; 0 for what is written only once there.
+    pub bytes_before: u64,
+    /// Bytes in the target; 0 for an alias.
+    pub bytes_after: u64,
+}
+
+/// What was done to a tensor, or where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing: copied.
+    Kept,
+    /// The dtype was asked for.
+    Cast,
+    /// Blocks that the target cannot hold were decoded.
+    Decoded,
+    /// Quantised integers became the numbers they stand for.
+    Dequantized,
+    /// Quantised integers became plain ones.
+    Integers,
+    /// The scale, zero point or axis of quantised integers.
+    Quantization,
+    /// Complex numbers became pairs of real ones.
+    Pairs,
+    /// A sparse tensor was written out.
+    Dense,
+    /// Another name of a tensor that is stored under its first.
+    Alias,
+}
+
+impl Reason {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Kept => "kept",
+            Reason::Cast => "cast",
+            Reason::Decoded => "decoded",
+            Reason::Dequantized => "dequantized",
+            Reason::Integers => "integers",
+            Reason::Quantization => "quantization",
+            Reason::Pairs => "pairs",
+            Reason::Dense => "dense",
+            Reason::Alias => "alias",
+        }
+    }
+}
+
+/// Makes of `checkpoint` one that the target can hold.
+///
+/// Errors: `Unsupported` naming the tensor for types that nobody knows, tensors without data
+/// and casts that do not exist; `Usage` if a name that is needed (`x.scale`) is taken.
+pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
+    let mut names: HashSet<String> = HashSet::with_capacity(checkpoint.tensors.len());
+    names.extend(checkpoint.tensors.iter().map(|tensor| tensor.name.clone()));
+    let mut result = Checkpoint {
+        tensors: Vec::with_capacity(checkpoint.tensors.len()),
+        ..empty_like(&checkpoint)
+    };
+    let (metadata, lost_metadata) = plain_metadata(&checkpoint);
+    result.metadata = metadata;
+    let mut changes = Vec::with_capacity(checkpoint.tensors.len());
+    for tensor in retie(checkpoint.tensors, options.tied) {
+        let name = tensor.name.clone();
+        let parts = convert_tensor(tensor, options, &mut result.metadata)
+            .map_err(|error| error.in_tensor(&name))?;
+        for (tensor, change) in parts {
+            // A tensor that was there keeps its name; one that is made needs a free one.
+            if change.reason == Reason::Quantization && !names.insert(tensor.name.clone()) {
+                let error = Error::usage(format!("`{}` is taken by another tensor", tensor.name));
+                return Err(error.in_tensor(&name));
+            }
+            result.tensors.push(tensor);
+            changes.push(change);
+        }
+    }
+    let says_format = |(key, _): &(String, Value)| key == "format";
+    if !result.metadata.iter().any(says_format) {
+        let format = ("format".to_owned(), Value::text("pt"));
+        result.metadata.push(format);
+    }
+    Ok(Converted {
+        checkpoint: result,
+        changes,
+        lost_metadata,
+    })
+}
+
+fn empty_like(checkpoint: &Checkpoint) -> Checkpoint {
+    Checkpoint {
+        path: checkpoint.path.clone(),
+        format: checkpoint.format,
+        variant: checkpoint.variant.clone(),
+        ..Checkpoint::default()
+    }
+}
+
+/// Metadata as text; and the keys of what is none. Aliases are left to the writer, which knows
+/// what it stores.
+fn plain_metadata(checkpoint: &Checkpoint) -> (Vec<(String, Value)>, Vec<String>) {
+    let tied: HashMap<&str, &str> = checkpoint
+        .tensors
+        .iter()
+        .filter_map(|tensor| Some((tensor.name.as_str(), tensor.tied_to.as_deref()?)))
+        .collect();
+    let (mut kept, mut lost) = (Vec::new(), Vec::new());
+    for (key, value) in &checkpoint.metadata {
+        let is_alias =
+            value.as_text().is_some() && tied.get(key.as_str()).copied() == value.as_text();
+        match value.scalar_text() {
+            _ if is_alias => {}
+            Some(text) => kept.push((key.clone(), Value::Text(text))),
+            None => lost.push(key.clone()),
+        }
+    }
+    (kept, lost)
+}
+
+/// Ties as they are wanted: none, or to the first of those that are there.
+fn retie(mut tensors: Vec<Tensor>, tied: Tied) -> Vec<Tensor> {
+    let present: HashSet<String> = match tied {
+        Tied::Clone => HashSet::new(),
+        Tied::Alias => {
+            let untied = tensors.iter().filter(|tensor| tensor.tied_to.is_none());
+            untied.map(|tensor| tensor.name.clone()).collect()
+        }
+    };
+    // The one that all are tied to may have been left out; the first of the others stands in.
+    let mut heirs: HashMap<String, String> = HashMap::new();
+    for tensor in &mut tensors {
+        let Some(kept) = tensor.tied_to.take() else {
+            continue;
+        };
+        if tied == Tied::Clone {
+            continue;
+        }
+        if present.contains(&kept) {
+            tensor.tied_to = Some(kept);
+        } else if let Some(heir) = heirs.get(&kept) {
+            tensor.tied_to = Some(heir.clone());
+        } else {
+            heirs.insert(kept, tensor.name.clone());
+        }
+    }
+    tensors
+}
+
+type Parts = Vec<(Tensor, Change)>;
+
+fn convert_tensor(
+    tensor: Tensor,
+    options: &Options,
+    metadata: &mut Vec<(String, Value)>,
+) -> Result<Parts> {
+    check_readable(&tensor)?;
+    if tensor.dtype.class() == Class::Quantized {
+        return convert_quantized(tensor, options, metadata);
+    }
+    let (dtype, reason) = target_dtype(&tensor, options)?;
+    if tensor.dtype.class() == Class::Complex && dtype != tensor.dtype {
+        return pairs(tensor, dtype).map(|part| vec![part]);
+    }
+    if dtype == tensor.dtype {
+        return Ok(vec![part(tensor.clone(), &tensor, reason)]);
+    }
+    cast::check(tensor.dtype, dtype)?;
+    let cast = derived(&tensor, dtype, tensor.shape.clone(), Payload::Cast);
+    Ok(vec![part(cast, &tensor, reason)])
+}
+
+fn check_readable(tensor: &Tensor) -> Result<()> {
+    let problem = match (&tensor.payload, tensor.dtype) {
+        (Payload::Absent(why), _) => format!("has no data: {why}"),
+        (_, DType::Unknown(_)) => format!(
+            "type {} is not known, so its bytes mean nothing",
+            tensor.dtype
+        ),
+        _ => return Ok(()),
+    };
+    let error = Error::unsupported(problem);
+    Err(error.with_hint(format!("`-x '{}'` leaves it out", tensor.name)))
+}
+
+/// What a tensor's elements become, and why.
+fn target_dtype(tensor: &Tensor, options: &Options) -> Result<(DType, Reason)> {
+    let dtype = tensor.dtype;
+    let kept = match &tensor.payload {
+        Payload::Sparse { .. } => Reason::Dense,
+        _ => Reason::Kept,
+    };
+    match (dtype.class(), options.dtype) {
+        (Class::Float | Class::Block, Some(wanted)) if wanted != dtype => {
+            return Ok((wanted, Reason::Cast));
+        }
+        _ if options.holds.contains(&dtype) => return Ok((dtype, kept)),
+        (Class::Block, _) => return Ok((DType::F32, Reason::Decoded)),
+        _ => {}
+    }
+    let real = match dtype {
+        DType::C32 => DType::F16,
+        DType::C64 => DType::F32,
+        DType::C128 => DType::F64,
+        _ => {
+            return Err(Error::unsupported(format!(
+                "the target cannot hold {dtype}"
+            )));
+        }
+    };
+    Ok((real, Reason::Pairs))
+}
+
+/// Complex numbers as real ones, with a last dimension of two: real, imaginary.
+fn pairs(tensor: Tensor, real: DType) -> Result<(Tensor, Change)> {
+    let mut dimensions = tensor.shape.dimensions().to_vec();
+    dimensions.push(2);
+    let shape = Shape::new(dimensions)?;
+    let pairs = derived(&tensor, real, shape, Payload::Reinterpreted);
+    Ok(part(pairs, &tensor, Reason::Pairs))
+}
+
+fn convert_quantized(
+    tensor: Tensor,
+    options: &Options,
+    metadata: &mut Vec<(String, Value)>,
+) -> Result<Parts> {
+    let quantization = tensor.quantization.clone().ok_or_else(|| {
+        Error::unsupported(format!("{} has no scale to go with it", tensor.dtype))
+    })?;
+    if let Some(dtype) = options.dtype {
+        let numbers = derived(
+            &tensor,
+            DType::F32,
+            tensor.shape.clone(),
+            Payload::Dequantized,
+        );
+        let numbers = match dtype {
+            DType::F32 => numbers,
+            _ => derived(&numbers, dtype, tensor.shape.clone(), Payload::Cast),
+        };
+        return Ok(vec![part(numbers, &tensor, Reason::Dequantized)]);
+    }
+    let integer = integers_of(tensor.dtype).unwrap_or(DType::U8);
+    let plain = derived(&tensor, integer, tensor.shape.clone(), |tensor| {
+        match integer.byte_len(1) == tensor.dtype.byte_len(1) {
+            true => Payload::Reinterpreted(tensor),
+            false => Payload::Cast(tensor),
+        }
+    });
+    let is_alias = plain.tied_to.is_some();
+    let dtype = torch_name(tensor.dtype);
+    metadata.push((format!("{}.dtype", tensor.name), Value::text(dtype)));
+    let mut parts = vec![part(plain, &tensor, Reason::Integers)];
+    if !is_alias {
+        let made = quantization_tensors(&tensor.name, &quantization)?;
+        let made = made.into_iter().map(|made| (made.clone(), made));
+        parts.extend(made.map(|(made, source)| {
+            let (made, mut change) = part(made, &source, Reason::Quantization);
+            change.bytes_before = 0;
+            change.from_name.clone_from(&tensor.name);
+            (made, change)
+        }));
+    }
+    Ok(parts)
+}
+
+/// `NAME.scale`, `NAME.zero_point` and, for channels, `NAME.axis`.
+fn quantization_tensors(name: &str, quantization: &Quantization) -> Result<Vec<Tensor>> {
+    let single = |part: &str, dtype: DType, bytes: [u8; 8]| {
+        let payload = Payload::Stored(Storage::inline(bytes));
+        Tensor::new(format!("{name}.{part}"), dtype, Shape::scalar(), payload)
+    };
+    let renamed = |part: &str, tensor: &Tensor| Tensor {
+        name: format!("{name}.{part}"),
+        tied_to: None,
+        ..tensor.clone()
+    };
+    Ok(match quantization {
+        Quantization::PerTensor { scale, zero_point } => vec![
+            single("scale", DType::F64, scale.to_le_bytes()),
+            single("zero_point", DType::I64, zero_point.to_le_bytes()),
+        ],
+        Quantization::PerChannel {
+            scales,
+            zero_points,
+            axis,
+        } => vec![
+            renamed("scale", scales),
+            renamed("zero_point", zero_points),
+            single("axis", DType::I64, axis.to_le_bytes()),
+        ],
+    })
+}
+
+/// What PyTorch calls a quantised type.
+fn torch_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::QI8 => "torch.qint8",
+        DType::QU8 => "torch.quint8",
+        DType::QI32 => "torch.qint32",
+        DType::QU4x2 => "torch.quint4x2",
+        _ => "torch.quint2x4",
+    }
+}
+
+/// A tensor of the same name whose elements come from `tensor`.
+fn derived(
+    tensor: &Tensor,
+    dtype: DType,
+    shape: Shape,
+    payload: impl FnOnce(Arc<Tensor>) -> Payload,
+) -> Tensor {
+    Tensor {
+        name: tensor.name.clone(),
+        dtype,
+        shape,
+        payload: payload(Arc::new(tensor.clone())),
+        quantization: None,
+        tied_to: tensor.tied_to.clone(),
+    }
+}
+
+fn part(made: Tensor, source: &Tensor, reason: Reason) -> (Tensor, Change) {
+    let is_alias = made.tied_to.is_some();
+    let change = Change {
+        from_name: source.name.clone(),
+        from_dtype: source.dtype,
+        reason: if is_alias { Reason::Alias } else { reason },
+        bytes_before: if is_alias { 0 } else { stored_bytes(source) },
+        bytes_after: match is_alias {
+            true => 0,
+            false => made.byte_len().unwrap_or(0),
+        },
+    };
+    (made, change)
+}
+
+/// Bytes of a tensor as it lies: of a sparse one, its parts.
+fn stored_bytes(tensor: &Tensor) -> u64 {
+    match &tensor.payload {
+        Payload::Sparse { parts, .. } => parts.iter().filter_map(Tensor::byte_len).sum(),
+        _ => tensor.byte_len().unwrap_or(0),
+    }
+}

@@ -4,6 +4,7 @@
 //! threads; it holds no tensor data, except for sparse tensors (their indices) and compressed
 //! ones (a temporary file).
 
+mod quantized;
 mod sparse;
 mod strided;
 
@@ -11,6 +12,7 @@ use crate::dtype::cast::{self, Losses};
 use crate::dtype::{self, DType};
 use crate::error::{Error, Result};
 use crate::io::{ByteOrder, Source};
+use crate::kernel;
 use crate::model::{Bytes, Payload, Storage, Tensor};
 
 /// Reads ranges of one tensor.
@@ -24,9 +26,18 @@ pub struct Reader<'a> {
 #[derive(Debug, Default)]
 pub struct Scratch {
     buffers: Vec<Vec<u8>>,
+    path: kernel::Path,
 }
 
 impl Scratch {
+    /// Buffers for reads that use the portable kernels only: for checks of the faster ones.
+    pub fn portable() -> Scratch {
+        Scratch {
+            buffers: Vec::new(),
+            path: kernel::Path::Portable,
+        }
+    }
+
     fn take(&mut self) -> Vec<u8> {
         self.buffers.pop().unwrap_or_default()
     }
@@ -52,6 +63,7 @@ enum Plan<'a> {
         negative: bool,
     },
     Cast(Box<Reader<'a>>),
+    Dequantized(Box<Reader<'a>>, quantized::Dequantizer),
     Reinterpreted(Box<Reader<'a>>),
 }
 
@@ -97,7 +109,7 @@ impl<'a> Reader<'a> {
     pub fn granularity(&self) -> u64 {
         let own = u64::from(self.tensor.dtype.facts().block_elements);
         match &self.plan {
-            Plan::Cast(from) => own.max(from.granularity()),
+            Plan::Cast(from) | Plan::Dequantized(from, _) => own.max(from.granularity()),
             _ => own,
         }
     }
@@ -115,6 +127,25 @@ impl<'a> Reader<'a> {
     ) -> Result<Losses> {
         self.read_range(first, elements, out, scratch)
             .map_err(|error| error.in_tensor(&self.tensor.name))
+    }
+
+    /// As [`Reader::read`], into `out`, which is as long as the elements.
+    pub fn read_into(
+        &self,
+        first: u64,
+        elements: u64,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Losses> {
+        let mut read = || {
+            let needed = range_bytes(self.tensor, first, elements)?;
+            if out.len() != needed {
+                let room = out.len();
+                return Err(Error::usage(format!("{needed} bytes do not fill {room}")));
+            }
+            self.plan.fill(self.tensor, first, elements, out, scratch)
+        };
+        read().map_err(|error| error.in_tensor(&self.tensor.name))
     }
 
     /// The whole tensor in canonical bytes; for small ones.
@@ -176,6 +207,19 @@ fn unknown(dtype: DType) -> Error {
     .with_hint("`-x NAME` leaves it out")
 }
 
+/// A tensor that does not fit the bytes that it is said to lie in.
+fn misfit(tensor: &Tensor, storage: &Storage, needed: Option<u64>) -> Error {
+    let needed = needed.map_or("more bytes than there can be".to_owned(), |n| {
+        format!("{n} bytes")
+    });
+    Error::malformed(format!(
+        "{} {} needs {needed}, but {} are stored",
+        tensor.dtype,
+        tensor.shape,
+        storage.bytes.len()
+    ))
+}
+
 /// Whether bytes of `dtype` in this order are canonical as they lie.
 fn is_canonical(dtype: DType, order: ByteOrder) -> bool {
     order == ByteOrder::Little || dtype.facts().words.is_empty()
@@ -187,16 +231,28 @@ impl<'a> Plan<'a> {
             return Err(unknown(tensor.dtype));
         }
         Ok(match payload {
-            Payload::Stored(storage) => Plan::Run(Run::open(storage)?),
+            Payload::Stored(storage) => {
+                let needed = tensor.byte_len();
+                if needed != Some(storage.bytes.len()) {
+                    return Err(misfit(tensor, storage, needed));
+                }
+                Plan::Run(Run::open(storage)?)
+            }
             Payload::Strided {
                 storage,
                 first,
                 strides,
-            } => Plan::Strided {
-                run: Run::open(storage)?,
-                first: *first,
-                strides,
-            },
+            } => {
+                let needed = strided::extent(tensor, *first, strides);
+                if needed.is_none_or(|needed| needed > storage.bytes.len()) {
+                    return Err(misfit(tensor, storage, needed));
+                }
+                Plan::Strided {
+                    run: Run::open(storage)?,
+                    first: *first,
+                    strides,
+                }
+            }
             Payload::Sparse { layout, parts } => {
                 Plan::Sparse(sparse::Image::read(tensor, *layout, parts)?)
             }
@@ -212,6 +268,10 @@ impl<'a> Plan<'a> {
             Payload::Cast(from) => {
                 cast::check(from.dtype, tensor.dtype)?;
                 Plan::Cast(Box::new(Reader::open(from)?))
+            }
+            Payload::Dequantized(from) => {
+                let dequantizer = quantized::Dequantizer::of(from)?;
+                Plan::Dequantized(Box::new(Reader::open(from)?), dequantizer)
             }
             Payload::Reinterpreted(from) => Plan::Reinterpreted(Box::new(Reader::open(from)?)),
             Payload::Absent(why) => {
@@ -270,9 +330,21 @@ impl<'a> Plan<'a> {
             Plan::Cast(from) => {
                 let mut input = scratch.take();
                 let read = from.read(first, elements, &mut input, scratch);
-                let losses = read.and_then(|_| cast::cast(from.tensor.dtype, dtype, &input, out));
+                // What casts one below the other lost adds up.
+                let losses = read.and_then(|mut lost| {
+                    lost += cast::cast_by(scratch.path, from.tensor.dtype, dtype, &input, out)?;
+                    Ok(lost)
+                });
                 scratch.give(input);
                 return losses;
+            }
+            Plan::Dequantized(from, dequantizer) => {
+                let mut input = scratch.take();
+                let read = from.read(first, elements, &mut input, scratch);
+                let filled =
+                    read.and_then(|_| dequantizer.fill(from.tensor.dtype, &input, first, out));
+                scratch.give(input);
+                filled?;
             }
             Plan::Reinterpreted(from) => {
                 // Whole tensors or runs of the same bits: positions scale with the sizes.
@@ -328,4 +400,89 @@ fn flip_signs(dtype: DType, conjugate: bool, negative: bool, bytes: &mut [u8]) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Shape;
+
+    fn tensor(dtype: DType, shape: &[u64], payload: Payload) -> Tensor {
+        Tensor::new("x", dtype, Shape::new(shape).unwrap(), payload)
+    }
+
+    #[test]
+    fn big_endian_storages_are_swapped_in_views_too() {
+        let storage = Storage::inline([0, 1, 0, 2, 0, 3, 0, 4]).with_order(ByteOrder::Big);
+        let shape = Shape::new([2, 2]).unwrap();
+        let view = Payload::view(storage, DType::I16, &shape, 0, [1, 2].into());
+        let tensor = Tensor::new("x", DType::I16, shape, view);
+        let bytes = Reader::open(&tensor).unwrap().read_all().unwrap();
+        assert_eq!(bytes, [1, 0, 3, 0, 2, 0, 4, 0]);
+    }
+
+    #[test]
+    fn lazy_bits_flip_signs() {
+        let stored: Vec<u8> = [1.0f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let payload = Payload::Lazy {
+            of: Box::new(Payload::Stored(Storage::inline(stored))),
+            conjugate: true,
+            negative: true,
+        };
+        let tensor = tensor(DType::C64, &[1], payload);
+        let bytes = Reader::open(&tensor).unwrap().read_all().unwrap();
+        let expected: Vec<u8> = [-1.0f32, 2.0]
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn reinterpreted_bytes_are_the_same_bytes() {
+        let pairs = tensor(
+            DType::C128,
+            &[2],
+            Payload::Stored(Storage::inline((0..32).collect::<Vec<u8>>())),
+        );
+        let flat = tensor(DType::F64, &[2, 2], Payload::Reinterpreted(pairs.into()));
+        let reader = Reader::open(&flat).unwrap();
+        assert_eq!(reader.read_all().unwrap(), (0..32).collect::<Vec<u8>>());
+        let mut out = Vec::new();
+        reader
+            .read(2, 2, &mut out, &mut Scratch::default())
+            .unwrap();
+        assert_eq!(out, (16..32).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn refuses_views_that_leave_their_storage() {
+        let far: [(u64, &[u64]); 4] = [
+            (3, &[2, 1]),
+            (0, &[4, 1]),
+            (0, &[u64::MAX, 1]),
+            (9, &[0, 0]),
+        ];
+        for (first, strides) in far {
+            let view = Payload::Strided {
+                storage: Storage::inline([0; 16]),
+                first,
+                strides: strides.into(),
+            };
+            let tensor = tensor(DType::F32, &[2, 2], view);
+            let error = Reader::open(&tensor).unwrap_err().to_string();
+            assert!(error.starts_with("tensor `x`: F32 [2, 2] needs"), "{error}");
+        }
+    }
+
+    #[test]
+    fn ranges_past_the_end_are_refused() {
+        let tensor = tensor(DType::U8, &[4], Payload::Stored(Storage::inline([0; 4])));
+        let reader = Reader::open(&tensor).unwrap();
+        let read =
+            |first, count| reader.read(first, count, &mut Vec::new(), &mut Scratch::default());
+        assert!(read(4, 0).is_ok());
+        assert!(read(3, 2).is_err());
+        assert!(read(u64::MAX, 2).is_err());
+    }
 }

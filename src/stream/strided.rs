@@ -2,13 +2,32 @@
 
 use crate::error::Result;
 use crate::io::Source;
-use crate::model::Shape;
+use crate::model::{Shape, Tensor};
 
 /// Bytes of storage that are read at once.
 const WINDOW: u64 = 512 << 10;
 
 /// A run of at most this many bytes is read even if most of it is not needed.
 const SMALL: u64 = 4096;
+
+/// Bytes of storage that a view reaches into; `None` if they cannot be counted, or if the view
+/// has another rank than the tensor.
+pub(super) fn extent(tensor: &Tensor, first: u64, strides: &[u64]) -> Option<u64> {
+    if tensor.shape.rank() != strides.len() {
+        return None;
+    }
+    if tensor.elements() == 0 {
+        return Some(0);
+    }
+    let dimensions = tensor.shape.dimensions().iter();
+    let last = dimensions
+        .zip(strides)
+        .try_fold(first, |last, (count, stride)| {
+            last.checked_add((count - 1).checked_mul(*stride)?)
+        })?;
+    let element = u64::from(tensor.dtype.element_bytes()?);
+    last.checked_add(1)?.checked_mul(element)
+}
 
 /// A view of elements in a source.
 pub(super) struct View<'a> {

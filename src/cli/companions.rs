@@ -1,0 +1,74 @@
+//! The small files beside a model's weights, which go where the weights go.
+
+use super::args::Global;
+use ckpt::io::{FolderEntry, Sink, SinkOptions, Source, file_exists, list_folder};
+use ckpt::{Error, Result};
+use std::path::Path;
+
+/// Larger files are no companions: the largest tokenizers have about 35 MB.
+const LARGEST: u64 = 64 << 20;
+
+/// Copies the companions in `source`, a folder, to the folder of `target`. What stands there
+/// already is left alone, unless it may be replaced.
+pub(crate) fn bring(
+    global: &Global,
+    source: &Path,
+    target: &Path,
+    options: SinkOptions,
+) -> Result<()> {
+    let folder = target.parent().unwrap_or(Path::new(""));
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let canonical = |path: &Path| {
+        let name = path.to_string_lossy().into_owned();
+        std::fs::canonicalize(path).map_err(|e| Error::io("cannot be found", e).in_file(&name))
+    };
+    if canonical(source)? == canonical(folder)? {
+        return Ok(());
+    }
+    let mut brought = Vec::new();
+    for entry in list_folder(source)?.into_iter().filter(is_companion) {
+        let to = folder.join(&entry.name);
+        if file_exists(&to) && !options.replace {
+            global.say(&format!("{}: exists already and is kept", to.display()));
+            continue;
+        }
+        let from = Source::open(&entry.path)?;
+        let sink = Sink::create(&to, options)?;
+        sink.copy_from(0, &from, 0, from.len(), &mut Vec::new())?;
+        sink.finish()?;
+        brought.push(entry.name);
+    }
+    if !brought.is_empty() {
+        global.say(&format!(
+            "{}: brought along: {}",
+            folder.display(),
+            brought.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// Configuration, tokenizer, model card, licence.
+fn is_companion(entry: &FolderEntry) -> bool {
+    let name = entry.name.to_ascii_lowercase();
+    if entry.is_folder || entry.len > LARGEST || name.ends_with(".index.json") {
+        return false;
+    }
+    let is_legal = ["license", "licence", "notice", "use_policy", "copying"]
+        .iter()
+        .any(|word| name.starts_with(word));
+    let extensions = [
+        ".json",
+        ".txt",
+        ".md",
+        ".model",
+        ".jinja",
+        ".tiktoken",
+        ".yaml",
+        ".yml",
+    ];
+    is_legal || extensions.iter().any(|extension| name.ends_with(extension))
+}

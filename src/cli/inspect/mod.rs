@@ -1,0 +1,227 @@
+//! `ckpt inspect`: what is in a checkpoint.
+
+mod document;
+mod page;
+mod tables;
+
+use super::Status;
+use super::args::{Format, Global, RootArgs, SelectionArgs};
+use super::json::{self, Failure};
+use super::output;
+use ckpt::format::{self, ReadOptions};
+use ckpt::model::Checkpoint;
+use ckpt::op::inspect::{self, Order};
+use ckpt::op::root::{self, Choice, LeftOut};
+use ckpt::op::select::Selection;
+use ckpt::report::{Page, Remark, Severity, Writer};
+use ckpt::{Error, Result};
+use clap::ValueEnum;
+use document::Document;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The arguments of `ckpt inspect`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  ckpt inspect model.safetensors                 facts, then tensors, equal layers as one row
+  ckpt inspect model.gguf --metadata             every key in full, with its long arrays
+  ckpt inspect checkpoint.pt --root optimizer    one part of a training checkpoint
+  ckpt inspect model.pt --flat --sort size       every tensor, the largest first
+  ckpt inspect model.pt -i '*.bias' --tree       a selection, as a tree with subtotals
+  ckpt inspect *.safetensors --json | jq '.[].totals.bytes'")]
+pub(crate) struct Args {
+    /// Files, indexes or folders
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Every tensor a row of its own
+    #[arg(long)]
+    flat: bool,
+    /// The names as a tree, with subtotals
+    #[arg(long, conflicts_with = "flat")]
+    tree: bool,
+    /// All metadata and values in full, long arrays too; no tensors unless --flat or --tree
+    #[arg(long)]
+    metadata: bool,
+    /// The order of the tensors; sizes start with the largest
+    #[arg(long, value_name = "KEY", value_enum)]
+    sort: Option<SortKey>,
+    /// The other way round
+    #[arg(long)]
+    reverse: bool,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SortKey {
+    /// By name, numbers in it as numbers
+    Name,
+    /// By bytes
+    Size,
+    /// By number of elements
+    Elements,
+    /// By place in the file
+    Offset,
+    /// By dtype
+    Dtype,
+}
+
+/// How tensors are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    Folded,
+    Flat,
+    Tree,
+    None,
+}
+
+/// What was found at one path.
+struct Found {
+    checkpoint: Checkpoint,
+    order: Order,
+    is_reverse: bool,
+    left_out: LeftOut,
+    is_selection: bool,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
+    let request = Request::new(args, global)?;
+    if let [path] = args.paths.as_slice() {
+        let found = request.open(path)?;
+        global.emit(|out| request.write_one(out, &found))?;
+        return Ok(Status::Done);
+    }
+    let mut status = Status::Done;
+    global.emit(|out| {
+        status = request.write_all(out, &args.paths)?;
+        Ok(())
+    })?;
+    Ok(status)
+}
+
+/// What was asked for.
+struct Request<'a> {
+    args: &'a Args,
+    global: &'a Global,
+    selection: Selection,
+    choice: Choice,
+}
+
+impl<'a> Request<'a> {
+    fn new(args: &'a Args, global: &'a Global) -> Result<Request<'a>> {
+        Ok(Request {
+            args,
+            global,
+            selection: args.selection.selection()?,
+            choice: args.root.choice(Choice::Everything),
+        })
+    }
+
+    fn open(&self, path: &Path) -> Result<Found> {
+        let options = match self.args.metadata {
+            true => ReadOptions::ALL,
+            false => ReadOptions::SUMMARY,
+        };
+        let mut checkpoint = format::open_with(path, &options)?;
+        self.selection.apply(&mut checkpoint)?;
+        let rooted = root::restrict(checkpoint, &self.choice)?;
+        let mut checkpoint = rooted.checkpoint;
+        let order = match self.args.sort {
+            None => Order::File,
+            Some(SortKey::Name) => Order::Name,
+            Some(SortKey::Size) => Order::Size,
+            Some(SortKey::Elements) => Order::Elements,
+            Some(SortKey::Offset) => Order::Offset,
+            Some(SortKey::Dtype) => Order::DType,
+        };
+        inspect::sort(&mut checkpoint, order, self.args.reverse);
+        Ok(Found {
+            checkpoint,
+            order,
+            is_reverse: self.args.reverse,
+            left_out: rooted.left_out,
+            is_selection: !self.selection.is_everything(),
+        })
+    }
+
+    fn write_one(&self, out: &mut dyn Write, found: &Found) -> io::Result<()> {
+        if self.global.format() == Format::Json {
+            json::write(out, &Document::new(&found.checkpoint, self.args.metadata))?;
+            return writeln!(out);
+        }
+        let mut writer = Writer::new(out, self.global.style(), false)?;
+        writer.page(&self.page(found))?;
+        writer.finish()
+    }
+
+    /// Several paths: each stands for itself, so a failure does not end the others.
+    fn write_all(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
+        if self.global.format() == Format::Json {
+            return self.write_array(out, paths);
+        }
+        let mut status = Status::Done;
+        let mut writer = Writer::new(out, self.global.style(), true)?;
+        for path in paths {
+            let page = match self.open(path) {
+                Ok(found) => self.page(&found),
+                Err(error) => {
+                    status = Status::Trouble;
+                    output::say_error(&error);
+                    failure_page(path, &error)
+                }
+            };
+            writer.page(&page)?;
+        }
+        writer.finish()?;
+        Ok(status)
+    }
+
+    fn write_array(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
+        let mut status = Status::Done;
+        for (index, path) in paths.iter().enumerate() {
+            out.write_all(if index == 0 { b"[\n" } else { b",\n" })?;
+            match self.open(path) {
+                Ok(found) => {
+                    let document = Document::new(&found.checkpoint, self.args.metadata);
+                    json::write(out, &document)?;
+                }
+                Err(error) => {
+                    status = Status::Trouble;
+                    output::say_error(&error);
+                    let failure = Failure {
+                        schema: document::SCHEMA,
+                        path: &path.to_string_lossy(),
+                        error: error.to_string(),
+                    };
+                    json::write(out, &failure)?;
+                }
+            }
+        }
+        out.write_all(b"\n]\n")?;
+        Ok(status)
+    }
+
+    fn page(&self, found: &Found) -> Page {
+        let listing = match self.args {
+            Args { flat: true, .. } => Listing::Flat,
+            Args { tree: true, .. } => Listing::Tree,
+            _ if self.global.format() == Format::Csv => Listing::Flat,
+            Args { metadata: true, .. } => Listing::None,
+            _ => Listing::Folded,
+        };
+        page::page(found, listing, self.args.metadata)
+    }
+}
+
+fn failure_page(path: &Path, error: &Error) -> Page {
+    let remark = Remark {
+        severity: Severity::Error,
+        text: error.to_string(),
+    };
+    Page {
+        title: path.to_string_lossy().into_owned(),
+        blocks: vec![ckpt::report::Block::Remarks(vec![remark])],
+    }
+}

@@ -1,0 +1,158 @@
+//! Blocks of 256 elements ("k-quants"): sub-blocks with small scales, and scales for those.
+
+use super::{half_at, high, low};
+
+/// `value = d * scale * quant - dmin * minimum`.
+///
+/// | byte | size | what |
+/// |---|---|---|
+/// | 0 | 16 | for each 16 elements: scale (low nibble), minimum (high nibble) |
+/// | 16 | 64 | quants, 2 bits: 128 elements in 32 bytes, 32 elements in each bit pair |
+/// | 80 | 2 | `d`, f16 |
+/// | 82 | 2 | `dmin`, f16 |
+pub(super) fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
+    let (d, dmin) = (half_at(block, 80), half_at(block, 82));
+    for (group, values) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let (scale, minimum) = (
+            d * f32::from(low(block[group])),
+            dmin * f32::from(high(block[group])),
+        );
+        for (l, value) in values.iter_mut().enumerate() {
+            *value = scale * f32::from(two_bits(&block[16..80], group, l)) - minimum;
+        }
+    }
+}
+
+/// `value = d * (scale - 32) * quant`, where a clear bit of the mask means 4 less.
+///
+/// | byte | size | what |
+/// |---|---|---|
+/// | 0 | 32 | third bits: bit `i / 32` of byte `i % 32` is element i's |
+/// | 32 | 64 | lower two bits, as in Q2_K |
+/// | 96 | 12 | 16 scales of 6 bits: 8 bytes of nibbles, then 4 bytes of bit pairs |
+/// | 108 | 2 | `d`, f16 |
+pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
+    let d = half_at(block, 108);
+    let scales = &block[96..108];
+    for (group, values) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let lower = if group < 8 {
+            low(scales[group])
+        } else {
+            high(scales[group - 8])
+        };
+        let upper = scales[8 + group % 4] >> (2 * (group / 4)) & 3;
+        let scale = d * f32::from((lower | upper << 4) as i8 - 32);
+        for (l, value) in values.iter_mut().enumerate() {
+            let element = group * 16 + l;
+            let third = block[element % 32] >> (element / 32) & 1;
+            let quant = (two_bits(&block[32..96], group, l) | third << 2) as i8 - 4;
+            *value = scale * f32::from(quant);
+        }
+    }
+}
+
+/// The two bits of element `l` of the sub-block of 16 called `group`.
+fn two_bits(quants: &[u8], group: usize, l: usize) -> u8 {
+    let (half, pair) = (group / 8, group % 8 / 2);
+    quants[32 * half + 16 * (group % 2) + l] >> (2 * pair) & 3
+}
+
+/// `value = d * scale * quant - dmin * minimum`.
+///
+/// | byte | size | what |
+/// |---|---|---|
+/// | 0 | 2 | `d`, f16 |
+/// | 2 | 2 | `dmin`, f16 |
+/// | 4 | 12 | eight 6-bit scales and minima, packed |
+/// | 16 | 128 | quants, 4 bits: 64 elements in 32 bytes, low nibbles are the first 32 |
+pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
+    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
+    for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let (scale, minimum) = scale_and_minimum(&block[4..16], group);
+        let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
+        for (l, value) in values.iter_mut().enumerate() {
+            let nibble = nibble(&block[16..], group, l);
+            *value = scale * f32::from(nibble) - minimum;
+        }
+    }
+}
+
+/// As Q4_K with a fifth bit.
+///
+/// | byte | size | what |
+/// |---|---|---|
+/// | 0 | 2 | `d`, f16 |
+/// | 2 | 2 | `dmin`, f16 |
+/// | 4 | 12 | eight 6-bit scales and minima, packed |
+/// | 16 | 32 | fifth bits: bit `i / 32` of byte `i % 32` is element i's |
+/// | 48 | 128 | lower four bits, as in Q4_K |
+pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
+    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
+    for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let (scale, minimum) = scale_and_minimum(&block[4..16], group);
+        let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
+        for (l, value) in values.iter_mut().enumerate() {
+            let fifth = block[16 + l] >> group & 1;
+            let quant = nibble(&block[48..], group, l) | fifth << 4;
+            *value = scale * f32::from(quant) - minimum;
+        }
+    }
+}
+
+/// The four bits of element `l` of the sub-block of 32 called `group`.
+fn nibble(quants: &[u8], group: usize, l: usize) -> u8 {
+    let pair = quants[32 * (group / 2) + l];
+    if group.is_multiple_of(2) {
+        low(pair)
+    } else {
+        high(pair)
+    }
+}
+
+/// The scale and minimum of a sub-block: for the first four the lower six bits of bytes k and
+/// k + 4; for the others nibbles of byte k + 4, with the two bits that those left over.
+fn scale_and_minimum(packed: &[u8], k: usize) -> (u8, u8) {
+    if k < 4 {
+        return (packed[k] & 63, packed[k + 4] & 63);
+    }
+    let scale = low(packed[k + 4]) | packed[k - 4] >> 6 << 4;
+    let minimum = high(packed[k + 4]) | packed[k] >> 6 << 4;
+    (scale, minimum)
+}
+
+/// `value = d * scale * (quant - 32)`.
+///
+/// | byte | size | what |
+/// |---|---|---|
+/// | 0 | 128 | lower four bits: 128 elements in 64 bytes |
+/// | 128 | 64 | upper two bits: 128 elements in 32 bytes |
+/// | 192 | 16 | scales of 16 elements each, i8 |
+/// | 208 | 2 | `d`, f16 |
+pub(super) fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
+    let d = half_at(block, 208);
+    for (group, values) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let scale = d * f32::from(block[192 + group] as i8);
+        let (half, quarter) = (group / 8, group % 8 / 2);
+        for (l, value) in values.iter_mut().enumerate() {
+            let l = 16 * (group % 2) + l;
+            let pair = block[64 * half + l + 32 * (quarter & 1)];
+            let lower = if quarter < 2 { low(pair) } else { high(pair) };
+            let upper = block[128 + 32 * half + l] >> (2 * quarter) & 3;
+            *value = scale * f32::from((lower | upper << 4) as i8 - 32);
+        }
+    }
+}
+
+/// `value = d * quant`.
+///
+/// | byte | size | what |
+/// |---|---|---|
+/// | 0 | 4 | `d`, f32 |
+/// | 4 | 256 | quants, i8 |
+/// | 260 | 32 | sums of 16 quants each, i16, for dot products only |
+pub(super) fn q8_k(block: &[u8; 292], out: &mut [f32; 256]) {
+    let d = f32::from_le_bytes([block[0], block[1], block[2], block[3]]);
+    for (quant, value) in block[4..260].iter().zip(out) {
+        *value = d * f32::from(*quant as i8);
+    }
+}

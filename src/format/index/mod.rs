@@ -1,0 +1,228 @@
+//! `*.index.json`: which shard holds which tensor.
+//!
+//! ```json
+//! {"metadata": {"total_size": 24}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
+//! ```
+//!
+//! The index and the shards are held against each other: what the index lists must be there,
+//! and what else is off becomes a note.
+
+mod parse;
+
+use self::parse::{Index, parse};
+use super::ReadOptions;
+use super::sharded::{self, Shard};
+use crate::error::{Error, Kind, Result};
+use crate::io::{file_exists, is_outside, read_small_file};
+use crate::limits;
+use crate::model::{Checkpoint, Level, Note, Value, Winner};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// Opens the shards that the index at `path` names, as one checkpoint.
+///
+/// Errors: `Malformed` for what is no index, names a file outside its folder, or lists a
+/// tensor that no shard has; `Io` if a shard is missing; those of the shards.
+pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
+    let name = path.to_string_lossy();
+    open_index(path, options).map_err(|error| error.in_file(&name))
+}
+
+fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
+    let index = parse(&read_small_file(path, limits::INDEX)?)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    check_files(&index, folder)?;
+    let shards = sharded::open_shards(folder, &index.files, options)?;
+    let mut notes = Vec::new();
+    if let Some(note) = outside_note(&index, folder) {
+        notes.push(note);
+    }
+    let winners = hold_together(&index, &shards, &mut notes)?;
+    let mut checkpoint = sharded::join(shards, winners)?;
+    checkpoint.make_names_unique(Winner::First);
+    checkpoint.mark_tied();
+    let total_size = index.metadata.iter().find(|(key, _)| key == "total_size");
+    if let Some((_, declared)) = total_size {
+        notes.extend(total_size_note(declared, &checkpoint));
+    }
+    let own: HashSet<String> = index.metadata.iter().map(|(key, _)| key.clone()).collect();
+    checkpoint.metadata.retain(|(key, _)| !own.contains(key));
+    checkpoint.metadata.splice(0..0, index.metadata);
+    let name = path.to_string_lossy();
+    let notes = notes.into_iter().map(|note| note.in_file(&name));
+    checkpoint.notes.splice(0..0, notes);
+    checkpoint.path = name.into_owned();
+    Ok(checkpoint)
+}
+
+/// Holds the names of the shards against the folder, before any is opened.
+fn check_files(index: &Index, folder: &Path) -> Result<()> {
+    for file in &index.files {
+        check_name(file)?;
+    }
+    let missing = |file: &&String| !file_exists(&folder.join(file));
+    let missing: Vec<&String> = index.files.iter().filter(missing).collect();
+    let Some(first) = missing.first() else {
+        return Ok(());
+    };
+    let message = format!(
+        "shard `{first}` is missing; {} of {} shards are not in the index's folder",
+        missing.len(),
+        index.files.len()
+    );
+    Err(Error::new(Kind::Io, message))
+}
+
+/// Whether an index may name this file: below its own folder, on any system.
+fn check_name(file: &str) -> Result<()> {
+    let is_drive = matches!(file.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    let is_foreign = file.is_empty() || file.contains(['\\', '\0']) || is_drive;
+    let leaves = file.split('/').any(|part| matches!(part, "" | "." | ".."));
+    if is_foreign || leaves {
+        let message =
+            format!("names the shard `{file}`, which is no path below the index's folder");
+        return Err(Error::malformed(message));
+    }
+    Ok(())
+}
+
+fn outside_note(index: &Index, folder: &Path) -> Option<Note> {
+    let is_linked = |file: &&String| is_outside(folder, &folder.join(file));
+    let mut linked = index.files.iter().filter(is_linked);
+    let first = linked.next()?;
+    let count = linked.count().saturating_add(1);
+    let text = format!(
+        "{count} shards are links to files outside the index's folder, the first is `{first}`"
+    );
+    Some(Note::new("linked-shard", Level::Info, text))
+}
+
+/// Holds index and shards against each other. Returns which shard a tensor is taken from,
+/// where several have it.
+///
+/// Errors: `Malformed` if a tensor that the index lists is in no shard.
+fn hold_together(
+    index: &Index,
+    shards: &[Shard],
+    notes: &mut Vec<Note>,
+) -> Result<HashMap<String, usize>> {
+    let mut holders: HashMap<&str, Vec<usize>> = HashMap::with_capacity(index.tensors.len());
+    for (number, shard) in shards.iter().enumerate() {
+        for tensor in &shard.checkpoint.tensors {
+            holders.entry(&tensor.name).or_default().push(number);
+        }
+    }
+    let mut comparison = Comparison::default();
+    let mut winners = HashMap::new();
+    let listed = last_of_each_name(index, notes);
+    for (name, &number) in &listed {
+        match holders.get(name).map(Vec::as_slice) {
+            None => comparison.absent.push(name),
+            Some(found) if !found.contains(&number) => comparison.misplaced.push(name),
+            Some([_]) => {}
+            Some(_) => {
+                comparison.repeated.push(name);
+                winners.insert((*name).to_owned(), number);
+            }
+        }
+    }
+    let unlisted = holders.keys().filter(|name| !listed.contains_key(*name));
+    comparison.unlisted.extend(unlisted);
+    comparison.report(index, &listed, notes)?;
+    Ok(winners)
+}
+
+/// Where each tensor is said to be; of equal names the last counts, as in any JSON reader.
+fn last_of_each_name<'a>(index: &'a Index, notes: &mut Vec<Note>) -> HashMap<&'a str, usize> {
+    let mut listed = HashMap::with_capacity(index.tensors.len());
+    for (name, number) in &index.tensors {
+        if listed.insert(name.as_str(), *number).is_some() {
+            let text = "the index lists the name twice; the last counts";
+            notes.push(Note::new("duplicate-name", Level::Warning, text).on_tensor(name));
+        }
+    }
+    listed
+}
+
+/// Where index and shards contradict each other.
+#[derive(Default)]
+struct Comparison<'a> {
+    /// Listed, but in no shard.
+    absent: Vec<&'a str>,
+    /// Listed, but in another shard.
+    misplaced: Vec<&'a str>,
+    /// In several shards.
+    repeated: Vec<&'a str>,
+    /// In a shard, but not listed.
+    unlisted: Vec<&'a str>,
+}
+
+impl Comparison<'_> {
+    fn report(
+        mut self,
+        index: &Index,
+        listed: &HashMap<&str, usize>,
+        notes: &mut Vec<Note>,
+    ) -> Result<()> {
+        let file = |name: &str| {
+            let number = listed.get(name).copied();
+            let file = number.and_then(|number| index.files.get(number));
+            file.map_or("", String::as_str)
+        };
+        if let Some(first) = self.absent.iter().min() {
+            let message = format!(
+                "is listed in shard `{}`, but no shard has it; {} of {} listed tensors are missing",
+                file(first),
+                self.absent.len(),
+                listed.len()
+            );
+            return Err(Error::malformed(message).in_tensor(first));
+        }
+        let groups = [
+            (
+                "misplaced-tensor",
+                &mut self.misplaced,
+                "are in another shard than the index says",
+            ),
+            (
+                "duplicate-name",
+                &mut self.repeated,
+                "are in several shards; the one that the index names counts",
+            ),
+            (
+                "unlisted-tensor",
+                &mut self.unlisted,
+                "are in a shard, but not in the index",
+            ),
+        ];
+        for (rule, names, what) in groups {
+            names.sort_unstable();
+            if let Some(first) = names.first() {
+                let text = format!("{} tensors {what}, the first is `{first}`", names.len());
+                notes.push(Note::new(rule, Level::Warning, text).on_tensor(first));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The note for a `total_size` that is the size of all tensors neither with nor without ties.
+fn total_size_note(declared: &Value, checkpoint: &Checkpoint) -> Option<Note> {
+    let declared = match declared {
+        Value::Float(value) if value.fract() == 0.0 => format!("{value:.0}"),
+        Value::Text(text) => text.clone(),
+        value => value.as_u64()?.to_string(),
+    };
+    let (_, distinct) = checkpoint.totals();
+    let lengths = checkpoint
+        .tensors
+        .iter()
+        .filter_map(|tensor| tensor.byte_len());
+    let all = lengths.fold(0, u64::saturating_add);
+    if declared == distinct.to_string() || declared == all.to_string() {
+        return None;
+    }
+    let text =
+        format!("the index says that the tensors take {declared} bytes; they take {distinct}");
+    Some(Note::new("total-size", Level::Warning, text))
+}

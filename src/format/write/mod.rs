@@ -1,0 +1,122 @@
+//! Writing a checkpoint: one file, or shards with an index.
+//!
+//! First a [`Plan`]: which tensor goes where, to the byte. Then the bytes are moved. Then all
+//! outputs get their names, so that a set of shards appears whole or not at all as far as the
+//! system allows: none has a name before all are complete and on disk, and the index comes last.
+
+mod moving;
+mod plan;
+mod verify;
+
+pub use plan::{Output, Plan, dtypes_of_target, plan};
+
+use crate::dtype::cast::Losses;
+use crate::error::{Error, Kind, Result};
+use crate::io::{Sink, SinkOptions, file_exists, free_space, remove_file};
+use crate::model::Checkpoint;
+use crate::parallel::Progress;
+use std::path::{Path, PathBuf};
+
+/// How a checkpoint is written.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteOptions {
+    /// How outputs get their names.
+    pub sink: SinkOptions,
+    /// Threads that move bytes.
+    pub threads: usize,
+    /// Bytes of tensor data a shard holds at most; `None` for one file.
+    pub max_shard_size: Option<u64>,
+    /// Read everything back before the outputs get their names.
+    pub verify: bool,
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The files, shards first, then the index.
+    pub outputs: Vec<Output>,
+    /// What casts lost, for each tensor of the checkpoint.
+    pub losses: Vec<Losses>,
+    /// Files of an earlier checkpoint of the same name that are no part of this one; they are
+    /// left where they are.
+    pub stale: Vec<PathBuf>,
+}
+
+/// Writes `checkpoint` to `target`, in the format of its extension.
+///
+/// A tensor whose `tied_to` names another one is not written again: the format records the
+/// alias. The bytes are the same for any number of threads.
+///
+/// Errors: those of [`plan`]; `Usage` if an output exists and may not be replaced; `Io` if the
+/// disk is full, or if `verify` finds other bytes than were meant; whatever reading the tensors
+/// gives. After an error nothing stands that did not stand before.
+pub fn write(
+    checkpoint: &Checkpoint,
+    target: &Path,
+    options: &WriteOptions,
+    progress: &dyn Progress,
+) -> Result<Written> {
+    let plan = plan(checkpoint, target, options.max_shard_size)?;
+    check_space(&plan)?;
+    let mut sinks = Vec::with_capacity(plan.files.len());
+    for file in &plan.files {
+        sinks.push(Sink::create(&file.path, options.sink)?);
+    }
+    let index = match &plan.index {
+        Some((path, bytes)) => {
+            let sink = Sink::create(path, options.sink)?;
+            sink.write_all_at(0, bytes)?;
+            Some(sink)
+        }
+        None => None,
+    };
+    let losses = moving::move_bytes(&plan, &sinks, checkpoint, options.threads, progress)?;
+    if options.verify {
+        verify::verify(&plan, &sinks, checkpoint, options.threads)?;
+    }
+    let stale = plan.stale()?;
+    sinks.extend(index);
+    name_all(sinks, options.sink)?;
+    Ok(Written {
+        outputs: plan.outputs(),
+        losses,
+        stale,
+    })
+}
+
+fn check_space(plan: &Plan) -> Result<()> {
+    let Some(first) = plan.files.first() else {
+        return Ok(());
+    };
+    let needed = plan.outputs().into_iter().map(|output| output.bytes);
+    let needed = needed.fold(0u64, u64::saturating_add);
+    match free_space(&first.path) {
+        Some(free) if free < needed => {
+            let message = format!("needs {needed} bytes, but its disk has {free} free");
+            Err(Error::new(Kind::Io, message).in_file(&first.path.to_string_lossy()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Syncs all, then names all; if one fails, those that have a name and took nobody's place go.
+fn name_all(sinks: Vec<Sink>, options: SinkOptions) -> Result<()> {
+    if options.sync {
+        sinks.iter().try_for_each(Sink::sync)?;
+    }
+    let mut named: Vec<PathBuf> = Vec::new();
+    for sink in sinks {
+        let path = sink.target().to_owned();
+        let is_new = !file_exists(&path);
+        if let Err(error) = sink.finish() {
+            for path in &named {
+                remove_file(path);
+            }
+            return Err(error);
+        }
+        if is_new {
+            named.push(path);
+        }
+    }
+    Ok(())
+}

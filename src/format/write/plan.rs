@@ -1,0 +1,308 @@
+//! Which tensor goes where.
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::format::{FORMATS, Layout, Writer};
+use crate::io::list_folder;
+use crate::limits;
+use crate::model::{Checkpoint, Tensor};
+use serde_json::{Map, json};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+/// Shards of one output: all are open until all are complete.
+const SHARDS: usize = 512;
+
+/// One file that was written, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Where it stands.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// Which tensor goes where, to the byte.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) target: PathBuf,
+    pub(super) files: Vec<File>,
+    /// The index of the shards, if there are several.
+    pub(super) index: Option<(PathBuf, Vec<u8>)>,
+}
+
+/// One file to be written.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    /// Which tensors of the checkpoint it holds.
+    pub(super) tensors: Vec<usize>,
+    /// Where they go; its lists are about `tensors`.
+    pub(super) layout: Layout,
+}
+
+/// The dtypes that a file called `target` can hold.
+///
+/// Errors: those of [`plan`] for the name.
+pub fn dtypes_of_target(target: &Path) -> Result<Vec<DType>> {
+    Ok(writer_of(target)?.dtypes())
+}
+
+/// Plans how `checkpoint` is written to `target`, in the format of its extension.
+///
+/// `max_shard_size`: bytes of tensor data a shard holds at most (or one larger tensor); the
+/// shards are then `STEM-00001-of-0000N.EXT` beside `STEM.EXT.index.json`. What fits one shard
+/// is a plain file.
+///
+/// Errors: `Usage` for a name without an extension that is written here, `Unsupported` for a
+/// tensor that the format cannot hold, `Limit` for a header that is too large or too many
+/// shards.
+pub fn plan(checkpoint: &Checkpoint, target: &Path, max_shard_size: Option<u64>) -> Result<Plan> {
+    let writer = writer_of(target)?;
+    let aliases = aliases(checkpoint);
+    let shards = cut_into_shards(checkpoint, &aliases, max_shard_size);
+    if shards.len() > SHARDS {
+        let found = shards.len();
+        let error = Error::limit(format!("makes {found} shards; the limit is {SHARDS}"));
+        return Err(error.with_hint("a larger `--max-shard-size` makes fewer"));
+    }
+    let metadata = metadata(checkpoint);
+    let count = shards.len();
+    let mut files = Vec::with_capacity(count);
+    for (number, tensors) in shards.into_iter().enumerate() {
+        let chosen: Vec<&Tensor> = at_all(&checkpoint.tensors, &tensors);
+        let metadata = with_aliases(&metadata, &aliases, checkpoint, &tensors);
+        let metadata: Vec<(String, String)> = metadata.into_iter().collect();
+        files.push(File {
+            path: shard_path(target, number, count),
+            layout: writer.layout(&metadata, &chosen)?,
+            tensors,
+        });
+    }
+    let index = match count {
+        0 | 1 => None,
+        _ => Some((index_path(target), index(checkpoint, &files)?)),
+    };
+    Ok(Plan {
+        target: target.to_owned(),
+        files,
+        index,
+    })
+}
+
+impl Plan {
+    /// The files, shards first, then the index.
+    pub fn outputs(&self) -> Vec<Output> {
+        let file = |file: &File| Output {
+            path: file.path.clone(),
+            bytes: file.layout.len,
+        };
+        let index = self.index.iter().map(|(path, bytes)| Output {
+            path: path.clone(),
+            bytes: bytes.len() as u64,
+        });
+        self.files.iter().map(file).chain(index).collect()
+    }
+
+    /// Bytes of all tensors, aliases not counted.
+    pub fn data_bytes(&self) -> u64 {
+        let data = |file: &File| {
+            let header = file.layout.header.len() as u64;
+            file.layout.len.saturating_sub(header)
+        };
+        self.files.iter().map(data).fold(0, u64::saturating_add)
+    }
+
+    /// Files beside the target that a reader could take for a part of the same checkpoint,
+    /// though they are none: shards of another number, an index, the file in one piece.
+    pub(super) fn stale(&self) -> Result<Vec<PathBuf>> {
+        let (stem, extension) = stem_and_extension(&self.target);
+        let folder = match self.target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let outputs = self.outputs();
+        let is_ours = |name: &str| {
+            let ends = |output: &Output| output.path.file_name().is_some_and(|n| *n == *name);
+            outputs.iter().any(ends)
+        };
+        let looks_related = |name: &str| {
+            let Some(rest) = name.strip_prefix(&stem) else {
+                return false;
+            };
+            let Some(middle) = rest.strip_suffix(&extension) else {
+                return rest.strip_suffix(".index.json") == Some(&extension);
+            };
+            middle.is_empty() || is_shard_number(middle)
+        };
+        let entries = list_folder(folder)?.into_iter();
+        let related = entries.filter(|entry| looks_related(&entry.name) && !is_ours(&entry.name));
+        Ok(related.map(|entry| entry.path).collect())
+    }
+}
+
+/// Whether `text` is like `-00001-of-00003`.
+fn is_shard_number(text: &str) -> bool {
+    let digits = |text: &str| text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit());
+    let halves = text
+        .strip_prefix('-')
+        .and_then(|text| text.split_once("-of-"));
+    halves.is_some_and(|(number, count)| digits(number) && digits(count))
+}
+
+pub(super) fn writer_of(target: &Path) -> Result<&'static dyn Writer> {
+    let extension = target.extension().unwrap_or_default().to_string_lossy();
+    let extension = extension.to_ascii_lowercase();
+    let mut written = Vec::new();
+    for format in FORMATS {
+        let Some(writer) = format.writer() else {
+            continue;
+        };
+        if format.extensions().contains(&extension.as_str()) {
+            return Ok(writer);
+        }
+        written.extend(format.extensions().iter().map(|e| format!("`.{e}`")));
+    }
+    let found = match extension.is_empty() {
+        true => "a name without an extension".to_owned(),
+        false => format!("`.{extension}`"),
+    };
+    let error = Error::unsupported(format!(
+        "{found} says no format that is written here; {} does",
+        written.join(", ")
+    ));
+    Err(error.in_file(&target.to_string_lossy()))
+}
+
+/// For each tensor the one that it is another name of, if that one is written with it.
+fn aliases(checkpoint: &Checkpoint) -> Vec<Option<usize>> {
+    let tensors = &checkpoint.tensors;
+    if tensors.iter().all(|tensor| tensor.tied_to.is_none()) {
+        return vec![None; tensors.len()];
+    }
+    let untied = |(_, tensor): &(usize, &Tensor)| tensor.tied_to.is_none();
+    let kept: HashMap<&str, (usize, &Tensor)> = tensors
+        .iter()
+        .enumerate()
+        .filter(untied)
+        .map(|(index, tensor)| (tensor.name.as_str(), (index, tensor)))
+        .collect();
+    let alias = |tensor: &Tensor| {
+        let (index, kept) = kept.get(tensor.tied_to.as_deref()?)?;
+        (kept.dtype == tensor.dtype && kept.shape == tensor.shape).then_some(*index)
+    };
+    tensors.iter().map(alias).collect()
+}
+
+/// Fills shard after shard in the checkpoint's order.
+fn cut_into_shards(
+    checkpoint: &Checkpoint,
+    aliases: &[Option<usize>],
+    max_shard_size: Option<u64>,
+) -> Vec<Vec<usize>> {
+    let limit = max_shard_size.unwrap_or(u64::MAX);
+    let mut shards = vec![Vec::new()];
+    let mut size = 0u64;
+    for (index, (tensor, alias)) in checkpoint.tensors.iter().zip(aliases).enumerate() {
+        if alias.is_some() {
+            continue;
+        }
+        let bytes = tensor.byte_len().unwrap_or(0);
+        let is_full = size.saturating_add(bytes) > limit;
+        if is_full && shards.last().is_some_and(|shard| !shard.is_empty()) {
+            shards.push(Vec::new());
+            size = 0;
+        }
+        size = size.saturating_add(bytes);
+        if let Some(shard) = shards.last_mut() {
+            shard.push(index);
+        }
+    }
+    shards
+}
+
+/// The metadata that is text or a single value, sorted by key; the last of equal keys counts.
+fn metadata(checkpoint: &Checkpoint) -> BTreeMap<String, String> {
+    let entries = checkpoint.metadata.iter();
+    entries
+        .filter_map(|(key, value)| Some((key.clone(), value.scalar_text()?)))
+        .collect()
+}
+
+/// The metadata with the aliases of `chosen`, in the convention of the Hub's tools:
+/// `alias: kept`.
+fn with_aliases(
+    metadata: &BTreeMap<String, String>,
+    aliases: &[Option<usize>],
+    checkpoint: &Checkpoint,
+    chosen: &[usize],
+) -> BTreeMap<String, String> {
+    let mut metadata = metadata.clone();
+    let mut chosen = chosen.to_vec();
+    chosen.sort_unstable();
+    for (tensor, alias) in checkpoint.tensors.iter().zip(aliases) {
+        let Some(kept) = alias.filter(|kept| chosen.binary_search(kept).is_ok()) else {
+            continue;
+        };
+        if let Some(kept) = checkpoint.tensors.get(kept) {
+            metadata.insert(tensor.name.clone(), kept.name.clone());
+        }
+    }
+    metadata
+}
+
+fn at_all<'a>(tensors: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {
+    indices
+        .iter()
+        .filter_map(|&index| tensors.get(index))
+        .collect()
+}
+
+/// `model` and `.safetensors` of `model.safetensors`.
+fn stem_and_extension(target: &Path) -> (String, String) {
+    let part = |part: Option<&std::ffi::OsStr>| {
+        let part = part.unwrap_or_default();
+        part.to_string_lossy().into_owned()
+    };
+    let extension = part(target.extension());
+    (part(target.file_stem()), format!(".{extension}"))
+}
+
+fn shard_path(target: &Path, number: usize, count: usize) -> PathBuf {
+    if count <= 1 {
+        return target.to_owned();
+    }
+    let (stem, extension) = stem_and_extension(target);
+    let number = number.saturating_add(1);
+    target.with_file_name(format!("{stem}-{number:05}-of-{count:05}{extension}"))
+}
+
+fn index_path(target: &Path) -> PathBuf {
+    let (stem, extension) = stem_and_extension(target);
+    target.with_file_name(format!("{stem}{extension}.index.json"))
+}
+
+/// The index as transformers writes it: two spaces, sorted names, a line feed at the end.
+fn index(checkpoint: &Checkpoint, files: &[File]) -> Result<Vec<u8>> {
+    let mut total = 0u64;
+    let mut names: BTreeMap<&str, String> = BTreeMap::new();
+    for file in files {
+        let shard = file.path.file_name().unwrap_or_default().to_string_lossy();
+        for tensor in at_all(&checkpoint.tensors, &file.tensors) {
+            total = total.saturating_add(tensor.byte_len().unwrap_or(0));
+            names.insert(&tensor.name, shard.clone().into_owned());
+        }
+    }
+    let weight_map: Map<String, serde_json::Value> = names
+        .into_iter()
+        .map(|(name, shard)| (name.to_owned(), shard.into()))
+        .collect();
+    let index = json!({"metadata": {"total_size": total}, "weight_map": weight_map});
+    let text = serde_json::to_string_pretty(&index).map_err(|e| Error::usage(e.to_string()))?;
+    if text.len() as u64 > limits::INDEX {
+        let (found, allowed) = (text.len(), limits::INDEX);
+        let message = format!("the index would have {found} bytes; the limit is {allowed}");
+        return Err(Error::limit(message));
+    }
+    Ok(format!("{text}\n").into_bytes())
+}

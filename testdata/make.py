@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Makes the files of this folder with the libraries that own the formats.
+
+    python -m venv .venv-torch2 && .venv-torch2/bin/pip install torch numpy safetensors gguf
+    .venv-torch2/bin/python make.py
+    python -m venv .venv-torch1 && .venv-torch1/bin/pip install torch==1.13.1 'numpy<2'
+    .venv-torch1/bin/python make.py torch1
+
+Seeded: a second run gives the same bytes, except for storage keys in PyTorch's legacy files,
+which are memory addresses.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import warnings
+
+PARTS = {
+    "safetensors": "safetensors_files",
+    "numpy": "numpy_files",
+    "gguf": "gguf_files",
+    "pytorch": "pytorch_files",
+    "torchscript": "torchscript_files",
+    "pickles": "pickle_files",
+    "archives": "archive_files",
+    "sharded": "sharded_files",
+    "bad": "bad_files",
+    # With torch 1.13.1, in an environment of its own.
+    "torch1": "torch1_files",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    current = [part for part in PARTS if part != "torch1"]
+    parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
+                        help="which parts: " + " ".join(PARTS) + " (all but the last by default)")
+    warnings.filterwarnings("ignore", category=UserWarning)
+    parts = parser.parse_args().parts
+    for part in current if parts in ("all", ["all"]) else parts:
+        importlib.import_module("makers." + PARTS[part]).make()
+        print("made", part)
+
+
+if __name__ == "__main__":
+    # Sets and TorchScript's names follow the hash seed, which is read at the start.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, "-B", *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
+    main()

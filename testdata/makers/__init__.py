@@ -1,0 +1,1 @@
+"""What `make.py` calls: one module for each folder of testdata."""

@@ -1,0 +1,170 @@
+"""PyTorch 2: torch.save in its zip and legacy forms."""
+
+import collections
+import pickle
+import random
+
+import numpy
+import torch
+
+from . import torch_values as values
+from .common import entry, expect, folder
+from .torch_expect import entries_of, expect_value, library, load, save, tensor_entry
+
+NEW_DTYPES = values.OLD_DTYPES + (
+    "uint16 uint32 uint64 complex32 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
+    "float8_e8m0fnu float4_e2m1fn_x2"
+).split()
+
+
+class Scaled(torch.Tensor):
+    """A wrapper around two tensors, as torchao and bitsandbytes have them."""
+
+    @staticmethod
+    def __new__(cls, data, scale):
+        return torch.Tensor._make_wrapper_subclass(cls, data.shape, dtype=torch.float32)
+
+    def __init__(self, data, scale):
+        self._data = data
+        self._scale = scale
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.detach.default:
+            return args[0]
+        raise NotImplementedError(func)
+
+
+class Tagged(torch.Tensor):
+    """A subclass that is an ordinary tensor with attributes."""
+
+
+def make():
+    out = folder("pytorch")
+    torch.manual_seed(15)
+    save(out / "state_dict.pt", values.state_dict())
+    save(out / "training.pt", values.training(), facts={"values": {"epoch": 3, "arch": "mlp", "loss": 0.25, "best": None}})
+    save(out / "lightning.ckpt", values.lightning(), facts={"values": {"global_step": 100}})
+    save(out / "values.pt", values.plain_values())
+    save(out / "strides.pt", values.strides())
+    save(out / "shared.pt", values.shared())
+    save(out / "quantized.pt", values.quantized(with_four_bits=False))
+    save(out / "sparse.pt", values.sparse())
+    save(out / "bits.pt", values.bits())
+    save(out / "module.pt", values.Detector())
+    save(out / "module-in-dict.pt", {"epoch": -1, "model": values.Detector().half(), "ema": None})
+    save(out / "data-parallel.pth.tar", {"module." + k: v for k, v in values.state_dict().items()})
+    save(out / "bare-tensor.pt", torch.arange(6.0).reshape(2, 3))
+    save(out / "list.pt", [torch.arange(2), "text", 5, (torch.arange(3.0), None)])
+    save(out / "no-tensors.pt", {"epoch": 1, "names": ["a"]}, facts={"values": {"epoch": 1}})
+    save(out / "nothing.pt", None)
+    save(out / "keys.pt", {1: torch.ones(1), (1, "a"): torch.ones(2), None: torch.ones(3), False: torch.ones(4),
+                           2.5: torch.ones(5), "": torch.ones(6), "a.b": torch.ones(7), b"x": torch.ones(8)})
+    save(out / "dtypes.pt", values.dtypes(NEW_DTYPES))
+    save(out / "typed.pt", torch.nn.Parameter(torch.ones(2)))
+
+    for protocol in [2, 3, 4, 5]:
+        save(out / f"protocol-{protocol}.pt", values.training(), pickle_protocol=protocol)
+    # More than 1000 items, so that they come in several batches; some names over 255 bytes.
+    flat = torch.arange(1010)
+    many = collections.OrderedDict((f"{i}." + "n" * (300 if i % 100 == 0 else 1), flat[i : i + 1]) for i in range(1010))
+    save(out / "batches.pt", many)
+
+    make_parameters(out)
+    make_four_bits(out)
+    make_nested(out)
+    make_subclasses(out)
+    make_legacy(out)
+    make_trainer(out)
+    meta = {"w": torch.empty(2, 3, device="meta"), "real": torch.ones(2)}
+    save(out / "meta.pt", meta)
+
+
+def make_parameters(out):
+    with_state = torch.nn.Parameter(torch.ones(2, 2))
+    with_state.note = "kept"
+    with_state.sharded = False
+    save(out / "parameters.pt", {
+        "parameter": torch.nn.Parameter(torch.arange(4.0)),
+        "frozen": torch.nn.Parameter(torch.arange(3), requires_grad=False),
+        "with_state": with_state,
+        "buffer": torch.nn.Buffer(torch.arange(2.0)),
+    })
+    lazy = torch.nn.LazyLinear(3)
+    torch.save(lazy.state_dict(), out / "uninitialized.pt")
+    expect(out / "uninitialized.pt", [], format="pytorch", variant="zip", library=library())
+
+
+def make_four_bits(out):
+    value = {"packed": values.quantized()["quint4x2"], "odd": torch.ones(1)}
+    path = out / "quantized-4bit.pt"
+    save(path, value)
+
+
+def make_nested(out):
+    nested = torch.nested.nested_tensor([torch.arange(6.0).reshape(2, 3), torch.arange(3.0).reshape(1, 3)])
+    path = out / "nested.pt"
+    torch.save({"nested": nested, "w": torch.ones(1)}, path)
+    expect_value(path, load(path), variant="zip")
+
+    jagged = torch.nested.nested_tensor([torch.arange(2.0), torch.arange(3.0)], layout=torch.jagged)
+    path = out / "jagged.pt"
+    torch.save({"jagged": jagged, "w": torch.ones(1)}, path)
+    found = load(path)
+    # Listed as what it is made of: the constructor's arguments that are tensors.
+    tensors = [
+        tensor_entry("jagged.values", found["jagged"]._values),
+        tensor_entry("jagged.offsets", found["jagged"]._offsets),
+        tensor_entry("w", found["w"]),
+    ]
+    expect(path, tensors, format="pytorch", variant="zip", library=library(), ordered=False)
+
+
+def make_subclasses(out):
+    wrapped = Scaled(torch.arange(4, dtype=torch.int8), torch.tensor([0.5]))
+    path = out / "wrapper-subclass.pt"
+    torch.save({"q": wrapped, "w": torch.ones(1)}, path)
+    found = load(path)["q"]
+    tensors = [
+        tensor_entry("q._data", found._data), tensor_entry("q._scale", found._scale),
+        tensor_entry("w", torch.ones(1)),
+    ]
+    expect(path, tensors, format="pytorch", variant="zip", library=library())
+
+    tagged = torch.arange(3.0).as_subclass(Tagged)
+    tagged.tag = "x"
+    path = out / "subclass.pt"
+    torch.save({"tagged": tagged}, path)
+    tensors = [tensor_entry("tagged", torch.arange(3.0))]
+    expect(path, tensors, format="pytorch", variant="zip", library=library())
+
+
+def make_legacy(out):
+    old = {"variant": "legacy", "_use_new_zipfile_serialization": False}
+    save(out / "legacy-state_dict.pt", values.state_dict(), **old)
+    save(out / "legacy-training.pt", values.training(), **old)
+    save(out / "legacy-dtypes.pt", values.dtypes(values.OLD_DTYPES), **old)
+    # torch writes untyped storages here but cannot read them back: expect what was saved.
+    new = values.dtypes(NEW_DTYPES[len(values.OLD_DTYPES):])
+    torch.save(new, out / "legacy-new-dtypes.pt", _use_new_zipfile_serialization=False)
+    expect_value(out / "legacy-new-dtypes.pt", new, variant="legacy")
+    save(out / "legacy-strides.pt", values.strides(), **old)
+    save(out / "legacy-shared.pt", values.shared(), **old)
+    save(out / "legacy-quantized.pt", values.quantized(with_four_bits=False), **old)
+    save(out / "legacy-sparse.pt", values.sparse(), **old)
+    save(out / "legacy-module.pt", values.Detector(), **old)
+    save(out / "legacy-protocol-4.pt", values.training(), pickle_protocol=4, **old)
+    save(out / "legacy-bare.pt", torch.arange(6.0), **old)
+
+
+def make_trainer(out):
+    """The files that the Hugging Face trainer leaves beside the model."""
+    save(out / "training_args.bin", values.Arguments(), facts={"values": {"learning_rate": 5e-5}})
+    state = values.training()
+    save(out / "optimizer.pt", state["optimizer"])
+    save(out / "scheduler.pt", state["scheduler"])
+    random.seed(14)
+    numpy.random.seed(14)
+    torch.manual_seed(14)
+    state = {"python": random.getstate(), "numpy": numpy.random.get_state(), "cpu": torch.random.get_rng_state()}
+    save(out / "rng_state.pth", state)
