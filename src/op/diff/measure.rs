@@ -7,7 +7,7 @@
 use super::rows::RowOrder;
 use super::tally::Tally;
 use super::tile::{self, TILE, Tolerance};
-use super::values::{Decoder, Numbers, Width};
+use super::values::{Decoder, Numbers, Room, Width};
 use crate::error::{Error, Result};
 use crate::model::Tensor;
 use crate::parallel::{self, Progress};
@@ -240,14 +240,11 @@ struct Buffers {
 
 #[derive(Debug, Default)]
 struct TileBuffers {
-    bytes: Vec<u8>,
     cast: Vec<u8>,
-    a: Vec<f32>,
-    b: Vec<f32>,
-    rounded: Vec<f32>,
+    a: Room,
+    b: Room,
     a_numbers: Numbers,
     b_numbers: Numbers,
-    rounded_numbers: Numbers,
 }
 
 /// Two tensors, ready to be read.
@@ -266,13 +263,7 @@ impl<'a> Pair<'a> {
     fn open(job: &Job<'a>) -> Result<Pair<'a>> {
         let (a, b) = (Reader::open(job.a)?, Reader::open(job.b)?);
         let decoders = decoders(job.a, job.b).ok();
-        let is_like = match &decoders {
-            Some((a, b)) => a.is_like(b),
-            None => {
-                let is_plain = job.a.quantization.is_none() && job.b.quantization.is_none();
-                is_plain && job.a.dtype == job.b.dtype
-            }
-        };
+        let is_like = job.a.dtype == job.b.dtype;
         Ok(Pair {
             a,
             b,
@@ -338,7 +329,8 @@ impl<'a> Pair<'a> {
 }
 
 fn decoders(a: &Tensor, b: &Tensor) -> Result<(Decoder, Decoder)> {
-    let of = |tensor: &Tensor| Decoder::of(tensor).map_err(|error| error.in_tensor(&tensor.name));
+    let of =
+        |tensor: &Tensor| Decoder::of(tensor.dtype).map_err(|error| error.in_tensor(&tensor.name));
     Ok((of(a)?, of(b)?))
 }
 
@@ -387,7 +379,7 @@ impl<'p> Pass<'p> {
             if !tally.is_equal() {
                 for way in [0, 1] {
                     self.piece.is_rounded[way] =
-                        self.piece.is_rounded[way] && self.is_rounded(way, a, b, first, buffers)?;
+                        self.piece.is_rounded[way] && self.is_rounded(way, a, b, buffers)?;
                 }
             }
         }
@@ -401,8 +393,8 @@ impl<'p> Pass<'p> {
         first: u64,
         buffers: &mut TileBuffers,
     ) -> Result<Tally> {
-        let a = self.a.singles(a, &mut buffers.a, &mut buffers.bytes)?;
-        let b = self.b.singles(b, &mut buffers.b, &mut buffers.bytes)?;
+        let a = self.a.singles(a, &mut buffers.a)?;
+        let b = self.b.singles(b, &mut buffers.b)?;
         let tally = tile::compare_singles(a, b, first, self.piece.tally.max_abs);
         if let (Some(tolerance), true, false) =
             (self.tolerance, self.piece.is_near, tally.is_equal())
@@ -419,8 +411,8 @@ impl<'p> Pass<'p> {
         first: u64,
         buffers: &mut TileBuffers,
     ) -> Result<Tally> {
-        self.a.numbers(a, first, &mut buffers.a_numbers)?;
-        self.b.numbers(b, first, &mut buffers.b_numbers)?;
+        self.a.numbers(a, &mut buffers.a_numbers)?;
+        self.b.numbers(b, &mut buffers.b_numbers)?;
         let (a, b) = (&buffers.a_numbers, &buffers.b_numbers);
         let tally = tile::compare_numbers(a, b, first);
         if let (Some(tolerance), true, false) =
@@ -437,7 +429,6 @@ impl<'p> Pass<'p> {
         way: usize,
         a: &[u8],
         b: &[u8],
-        first: u64,
         buffers: &mut TileBuffers,
     ) -> Result<bool> {
         let (from, wide, to, narrow) = match way {
@@ -450,14 +441,14 @@ impl<'p> Pass<'p> {
         }
         // Other bits may be the same value: NaN payloads, zeros.
         if to.width == Width::Single {
-            let found = to.singles(&buffers.cast, &mut buffers.rounded, &mut buffers.bytes)?;
-            let wanted = to.singles(narrow, &mut buffers.a, &mut buffers.bytes)?;
+            let found = to.singles(&buffers.cast, &mut buffers.b)?;
+            let wanted = to.singles(narrow, &mut buffers.a)?;
             let is_same = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan());
             return Ok(found.iter().zip(wanted).all(is_same));
         }
-        to.numbers(&buffers.cast, first, &mut buffers.rounded_numbers)?;
-        to.numbers(narrow, first, &mut buffers.a_numbers)?;
-        let tally = tile::compare_numbers(&buffers.rounded_numbers, &buffers.a_numbers, first);
+        to.numbers(&buffers.cast, &mut buffers.b_numbers)?;
+        to.numbers(narrow, &mut buffers.a_numbers)?;
+        let tally = tile::compare_numbers(&buffers.b_numbers, &buffers.a_numbers, 0);
         Ok(tally.is_equal())
     }
 }

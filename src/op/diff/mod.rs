@@ -28,15 +28,17 @@ pub use tally::Metrics;
 pub use tile::Tolerance;
 pub use verdict::Verdict;
 
-use crate::dtype::DType;
+use crate::dtype::{Class, DType};
 use crate::error::Result;
 use crate::model::{Checkpoint, Payload, Quantization, Shape, Tensor};
 use crate::parallel::Progress;
+use crate::stream::Reader;
 use match_names::{Names, match_names};
 use measure::{How, Job, Outcome};
 use rows::{RowOrder, Stored};
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::sync::Arc;
 use tally::Tally;
 
 /// How two checkpoints are compared.
@@ -267,21 +269,96 @@ fn fill(
     orders: &[Option<RowOrder>],
     how: How<'_>,
 ) -> Result<()> {
-    let mut jobs = Vec::new();
     let mut places = Vec::new();
-    for (place, (pair, order)) in pairs.iter().zip(orders).enumerate() {
+    let mut both = Vec::new();
+    for (place, pair) in pairs.iter().enumerate() {
         if let (Some(a), Some(b)) = *pair
             && a.shape == b.shape
         {
-            jobs.push(Job { a, b, rows: *order });
             places.push(place);
+            both.push((a, b));
         }
     }
+    let dequantized: Vec<[Option<Tensor>; 2]> = both
+        .iter()
+        .map(|(a, b)| [a, b].map(|tensor| dequantized(tensor)))
+        .collect();
+    let jobs: Vec<Job<'_>> = (places.iter().zip(&both).zip(&dequantized))
+        .map(|((&place, &(a, b)), [new_a, new_b])| Job {
+            a: new_a.as_ref().unwrap_or(a),
+            b: new_b.as_ref().unwrap_or(b),
+            rows: orders[place],
+        })
+        .collect();
     let outcomes = measure::measure(&jobs, how)?;
-    for ((place, job), outcome) in places.into_iter().zip(&jobs).zip(outcomes) {
-        rows[place].settle(job, outcome);
+    let same_integers = same_integers(&both, how)?;
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        let (a, b) = both[index];
+        let is_same_type = a.dtype == b.dtype && a.dtype.class() != Class::Quantized;
+        let may_be_identical = is_same_type || same_integers[index];
+        rows[places[index]].settle(outcome, may_be_identical);
     }
     find_transposed(rows, pairs, how)
+}
+
+/// A PyTorch quantised tensor as the floats it stands for.
+fn dequantized(tensor: &Tensor) -> Option<Tensor> {
+    (tensor.dtype.class() == Class::Quantized).then(|| Tensor {
+        dtype: DType::F32,
+        payload: Payload::Cast(Arc::new(tensor.clone())),
+        quantization: None,
+        ..tensor.clone()
+    })
+}
+
+/// For each pair, whether both are quantised in the same way to the same integers.
+fn same_integers(pairs: &[(&Tensor, &Tensor)], how: How<'_>) -> Result<Vec<bool>> {
+    let mut same = vec![false; pairs.len()];
+    let mut places = Vec::new();
+    let mut jobs = Vec::new();
+    for (place, &(a, b)) in pairs.iter().enumerate() {
+        if a.dtype == b.dtype && is_quantized_alike(a, b) {
+            places.push(place);
+            jobs.push(Job { a, b, rows: None });
+        }
+    }
+    for (place, is_equal) in places
+        .into_iter()
+        .zip(measure::are_equal(&jobs, how.threads)?)
+    {
+        same[place] = is_equal;
+    }
+    Ok(same)
+}
+
+fn is_quantized_alike(a: &Tensor, b: &Tensor) -> bool {
+    let bytes = |tensor: &Tensor| Reader::open(tensor)?.read_all();
+    let is_equal = |a: &Tensor, b: &Tensor| {
+        a.dtype == b.dtype && matches!((bytes(a), bytes(b)), (Ok(a), Ok(b)) if a == b)
+    };
+    use Quantization::{PerChannel, PerTensor};
+    match (a.quantization.as_deref(), b.quantization.as_deref()) {
+        (
+            Some(PerTensor { scale, zero_point }),
+            Some(PerTensor {
+                scale: other_scale,
+                zero_point: other_zero_point,
+            }),
+        ) => scale.to_bits() == other_scale.to_bits() && zero_point == other_zero_point,
+        (
+            Some(PerChannel {
+                scales,
+                zero_points,
+                axis,
+            }),
+            Some(PerChannel {
+                scales: other_scales,
+                zero_points: others,
+                axis: other_axis,
+            }),
+        ) => axis == other_axis && is_equal(scales, other_scales) && is_equal(zero_points, others),
+        _ => false,
+    }
 }
 
 impl Side {
@@ -326,8 +403,8 @@ impl Row {
         }
     }
 
-    /// Takes over what was measured.
-    fn settle(&mut self, job: &Job<'_>, outcome: Result<Outcome>) {
+    /// Takes over what was measured. `may_be_identical`: whether equal values have equal bits.
+    fn settle(&mut self, outcome: Result<Outcome>, may_be_identical: bool) {
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -337,7 +414,7 @@ impl Row {
         };
         let tally = &outcome.tally;
         let verdict = match tally.is_equal() {
-            true if outcome.is_identical && is_same_type(job) => Verdict::Identical,
+            true if outcome.is_identical && may_be_identical => Verdict::Identical,
             true => Verdict::EqualValues,
             false if outcome.is_rounded => Verdict::Rounded,
             false if outcome.is_near => Verdict::WithinTolerance,
@@ -351,11 +428,6 @@ impl Row {
         self.tally = outcome.tally;
         self.verdict = Ok(verdict);
     }
-}
-
-/// Whether equal bytes of both are the same thing.
-fn is_same_type(job: &Job<'_>) -> bool {
-    job.a.dtype == job.b.dtype && job.a.quantization.is_some() == job.b.quantization.is_some()
 }
 
 /// Finds matrices that are each other's transpose: those whose shapes say so, and square ones
@@ -395,7 +467,7 @@ fn transposed(tensor: &Tensor) -> Option<Tensor> {
         return None;
     };
     tensor.dtype.element_bytes()?;
-    if let Some(Quantization::PerChannel { .. }) = tensor.quantization.as_deref() {
+    if tensor.dtype.class() == Class::Quantized {
         return None;
     }
     let payload = match &tensor.payload {

@@ -2,7 +2,7 @@
 
 use super::tally::{Sum, Tally, scale};
 use super::values::Numbers;
-use crate::kernel::difference;
+use crate::kernel::{InstructionSet, difference};
 
 /// Elements that are summed on their own before they are added to the rest. Tiles start at
 /// multiples of this, so that sums do not depend on how much is read at once.
@@ -51,7 +51,7 @@ impl Tolerance {
 ///
 /// `max_abs` so far: where a smaller maximum stands is not looked up.
 pub(super) fn compare_singles(a: &[f32], b: &[f32], first: u64, max_abs: f64) -> Tally {
-    let sums = difference::compare(a, b);
+    let sums = difference::compare(InstructionSet::best(), a, b);
     if !sums.is_finite() {
         return compare_numbers(&widened(a), &widened(b), first);
     }
