@@ -7,4 +7,5 @@ mod candle;
 mod corpus;
 mod format;
 mod laws;
+mod op;
 mod support;

@@ -305,7 +305,7 @@ fn fill(
 fn dequantized(tensor: &Tensor) -> Option<Tensor> {
     (tensor.dtype.class() == Class::Quantized).then(|| Tensor {
         dtype: DType::F32,
-        payload: Payload::Cast(Arc::new(tensor.clone())),
+        payload: Payload::Dequantized(Arc::new(tensor.clone())),
         quantization: None,
         ..tensor.clone()
     })
