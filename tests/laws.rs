@@ -310,6 +310,20 @@ fn misplaced(error: &Error, reason: &Json) -> Vec<String> {
 }
 
 #[test]
+fn every_bad_file_has_a_reason_and_every_message_a_file() {
+    let known: Vec<PathBuf> = bad_files().into_iter().map(|(path, _)| path).collect();
+    let mut failures = Vec::new();
+    for entry in std::fs::read_dir(testdata("bad")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let file = name.strip_suffix(".err").unwrap_or(&name);
+        if file != "why.json" && !known.contains(&testdata("bad").join(file)) {
+            failures.push(name);
+        }
+    }
+    assert_none("files that `why.json` does not know", &failures);
+}
+
+#[test]
 fn every_bad_file_fails_and_says_why() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut failures = Vec::new();
