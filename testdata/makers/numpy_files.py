@@ -134,7 +134,7 @@ def make():
     several[:] = [random("f4", 3), None]
     path = out / "arrays-in-objects.npy"
     numpy.save(path, several)
-    expect(path, [numpy_entry("tensor.0", numpy.load(path, allow_pickle=True)[0])], format="numpy", root=None,
+    expect(path, [numpy_entry("0", numpy.load(path, allow_pickle=True)[0])], format="numpy", root=None,
            library=version())
 
 
