@@ -6,7 +6,8 @@ use ckpt::error::Error;
 use ckpt::format::{self, FORMATS, HEAD, ReadOptions, WriteOptions};
 use ckpt::io::{SinkOptions, Source};
 use ckpt::model::Checkpoint;
-use ckpt::op::convert;
+use ckpt::op::diff::{self, Verdict};
+use ckpt::op::{convert, stats};
 use ckpt::parallel::Silent;
 use ckpt::stream::{Reader, Scratch};
 use ckpt::{DType, Result};
@@ -299,6 +300,99 @@ fn what_is_written_reads_back_equal_whatever_the_threads() {
     }
     assert_none("files change on their way", &failures);
     assert!(equal > 100, "{equal} files tried");
+}
+
+/// Every good file, opened.
+fn opened() -> Vec<(String, Checkpoint)> {
+    let open = |(path, _): (PathBuf, Json)| {
+        let checkpoint = format::open(&path).unwrap_or_else(|e| panic!("{e}"));
+        (short(&path), checkpoint)
+    };
+    good_files().into_iter().map(open).collect()
+}
+
+#[test]
+fn statistics_do_not_depend_on_threads_or_chunks() {
+    let mut failures = Vec::new();
+    for (name, checkpoint) in opened() {
+        let measure = |threads: usize, chunk_bytes: usize| {
+            let options = stats::Options {
+                threads,
+                chunk_bytes,
+                quantiles: vec![0.01, 0.5],
+                bins: 4,
+                ..stats::Options::default()
+            };
+            let found = stats::stats(&checkpoint, &options).unwrap();
+            format!("{:?} {:?}", found.rows, found.totals)
+        };
+        let expected = measure(1, 256 << 10);
+        for (threads, chunk_bytes) in [(2, 256 << 10), (7, 4096), (1, 64), (2, 1000)] {
+            if measure(threads, chunk_bytes) != expected {
+                failures.push(format!(
+                    "{name}: {threads} threads, chunks of {chunk_bytes}"
+                ));
+            }
+        }
+    }
+    assert_none("statistics differ", &failures);
+}
+
+#[test]
+fn a_checkpoint_does_not_differ_from_itself() {
+    let mut failures = Vec::new();
+    for (name, checkpoint) in opened() {
+        for threads in [1, 2, 7] {
+            let options = diff::Options {
+                threads,
+                ..diff::Options::default()
+            };
+            let found = diff::diff(&checkpoint, &checkpoint, &options, &Silent).unwrap();
+            let is_same =
+                |row: &diff::Row| !matches!(row.verdict, Ok(v) if v != Verdict::Identical);
+            if !found.rows.iter().all(is_same) || !found.metadata.is_empty() {
+                failures.push(format!("{name}: {} threads", threads));
+            }
+        }
+    }
+    assert_none("checkpoints differ from themselves", &failures);
+}
+
+/// A difference in which A and B have changed places.
+fn mirrored(difference: &diff::Difference) -> Vec<(String, Option<Verdict>)> {
+    let mirror = |row: &diff::Row| {
+        let verdict = row.verdict.as_ref().ok().copied();
+        let verdict = match verdict {
+            Some(Verdict::OnlyInA) => Some(Verdict::OnlyInB),
+            Some(Verdict::OnlyInB) => Some(Verdict::OnlyInA),
+            other => other,
+        };
+        (row.name.clone(), verdict)
+    };
+    difference.rows.iter().map(mirror).collect()
+}
+
+#[test]
+fn differences_mirror() {
+    let options = diff::Options {
+        is_exact: true,
+        ..diff::Options::default()
+    };
+    let mut failures = Vec::new();
+    let files = opened();
+    for pair in files.windows(2) {
+        let [(a_name, a), (b_name, b)] = pair else {
+            continue;
+        };
+        let there = diff::diff(a, b, &options, &Silent).unwrap();
+        let back = diff::diff(b, a, &options, &Silent).unwrap();
+        let verdicts = |row: &diff::Row| (row.name.clone(), row.verdict.as_ref().ok().copied());
+        let back: Vec<_> = back.rows.iter().map(verdicts).collect();
+        if mirrored(&there) != back {
+            failures.push(format!("{a_name} and {b_name}"));
+        }
+    }
+    assert_none("differences do not mirror", &failures);
 }
 
 /// Opens a bad file and, where that succeeds, reads all of its tensors.
