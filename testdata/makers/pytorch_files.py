@@ -10,6 +10,7 @@ import torch
 
 from . import torch_values as values
 from .common import entry, expect, folder
+from .hide_paths import hide_paths
 from .torch_expect import entries_of, expect_value, library, load, save, tensor_entry
 
 NEW_DTYPES = values.OLD_DTYPES + (
@@ -42,6 +43,7 @@ class Tagged(torch.Tensor):
 
 def make():
     out = folder("pytorch")
+    hide_paths()
     torch.manual_seed(15)
     save(out / "state_dict.pt", values.state_dict())
     save(out / "training.pt", values.training(), facts={"values": {"epoch": 3, "arch": "mlp", "loss": 0.25, "best": None}})
