@@ -2,5 +2,5 @@
 
 mod gguf;
 mod safetensors;
-mod testdata;
 mod sharded;
+mod testdata;
