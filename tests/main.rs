@@ -4,7 +4,9 @@
 mod architecture;
 #[cfg(feature = "candle")]
 mod candle;
+mod cli;
 mod corpus;
 mod format;
 mod laws;
+mod op;
 mod support;

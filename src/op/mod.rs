@@ -1,6 +1,7 @@
 //! What can be done with checkpoints. Never prints, never opens.
 
 pub mod convert;
+pub mod diff;
 pub mod group;
 pub mod inspect;
 pub mod root;
