@@ -77,7 +77,7 @@ fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     write!(out, "<table><thead><tr>")?;
     for column in &table.columns {
         let class = class(column.kind);
-        write!(out, "<th class=\"{class}\">{}</th>", quote(column.title))?;
+        write!(out, "<th class=\"{class}\">{}</th>", quote(&column.title))?;
     }
     writeln!(out, "</tr></thead><tbody>")?;
     for row in &table.rows {

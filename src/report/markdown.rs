@@ -36,7 +36,11 @@ fn write_facts(out: &mut dyn Write, facts: &Facts) -> io::Result<()> {
 }
 
 fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
-    let titles: Vec<&str> = table.columns.iter().map(|column| column.title).collect();
+    let titles: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| column.title.as_ref())
+        .collect();
     writeln!(out, "| {} |", titles.join(" | "))?;
     for column in &table.columns {
         let rule = match column.kind {

@@ -8,6 +8,7 @@ mod html;
 mod markdown;
 mod text;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// What is shown about one thing.
@@ -51,17 +52,18 @@ pub struct Table {
 }
 
 /// One column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// One word.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// What stands in it.
     pub kind: Kind,
 }
 
 impl Column {
     /// A column called `title`.
-    pub const fn new(title: &'static str, kind: Kind) -> Column {
+    pub fn new(title: impl Into<Cow<'static, str>>, kind: Kind) -> Column {
+        let title = title.into();
         Column { title, kind }
     }
 }

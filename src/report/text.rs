@@ -202,7 +202,7 @@ fn lay_out(
 ) -> io::Result<()> {
     let mut table = bare_table(look);
     let title =
-        |column: &Column| comfy_table::Cell::new(column.title).add_attribute(Attribute::Bold);
+        |column: &Column| comfy_table::Cell::new(&column.title).add_attribute(Attribute::Bold);
     table.set_header(columns.iter().map(title).collect::<Vec<_>>());
     table.add_rows(rows);
     for (index, column) in columns.iter().enumerate() {
@@ -222,7 +222,10 @@ fn write_rows(
     rows: &[Vec<String>],
     look: Look,
 ) -> io::Result<()> {
-    let titles: Vec<String> = columns.iter().map(|c| c.title.to_owned()).collect();
+    let titles: Vec<String> = columns
+        .iter()
+        .map(|c| c.title.clone().into_owned())
+        .collect();
     let mut line = String::new();
     for (index, row) in std::iter::once(&titles).chain(rows).enumerate() {
         line.clear();

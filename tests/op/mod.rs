@@ -1,5 +1,6 @@
 //! What can be done with checkpoints.
 
+mod diff;
 mod inspect;
 mod root;
 mod select;
