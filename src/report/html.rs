@@ -39,7 +39,9 @@ pub(super) fn end(out: &mut dyn Write) -> io::Result<()> {
 
 /// Writes a page.
 pub(super) fn page(out: &mut dyn Write, page: &Page) -> io::Result<()> {
-    writeln!(out, "<h1>{}</h1>", quote(&page.title))?;
+    if !page.title.is_empty() {
+        writeln!(out, "<h1>{}</h1>", quote(&page.title))?;
+    }
     for block in &page.blocks {
         match block {
             Block::Facts(facts) => write_facts(out, facts)?,
