@@ -5,3 +5,4 @@ pub mod inspect;
 pub mod root;
 pub mod select;
 pub mod show;
+pub mod workflow;
