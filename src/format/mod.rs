@@ -17,6 +17,7 @@
     )
 )]
 
+pub mod digest;
 mod folder;
 pub mod gguf;
 mod image;
