@@ -131,3 +131,6 @@ pub const MODEL_FILES: usize = 200_000;
 
 /// Folders inside folders of models.
 pub const MODEL_FOLDER_DEPTH: usize = 16;
+/// Bytes that a view of less stored data (expanded, sparse) may stand for where all of them
+/// are measured: minutes of work, for which a file of a few bytes can ask.
+pub const VIEW: u64 = 1 << 40;

@@ -34,10 +34,11 @@ PARTS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     current = [part for part in PARTS if part != "torch1"]
-    parser.add_argument("parts", nargs="*", default=current, choices=list(PARTS), metavar="PART",
+    parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
                         help="which parts: " + " ".join(PARTS) + " (all but the last by default)")
     warnings.filterwarnings("ignore", category=UserWarning)
-    for part in parser.parse_args().parts:
+    parts = parser.parse_args().parts
+    for part in current if parts in ("all", ["all"]) else parts:
         importlib.import_module("makers." + PARTS[part]).make()
         print("made", part)
 

@@ -21,6 +21,7 @@ pub mod digest;
 mod folder;
 pub mod gguf;
 mod image;
+mod imports;
 mod index;
 pub mod numpy;
 pub mod pytorch;

@@ -5,8 +5,10 @@
 //! matter where a form fuses their multiplication with an addition; squares of differences are
 //! not exact, and no form fuses those.
 
+use super::InstructionSet;
+
 /// Lanes of every sum.
-pub const LANES: usize = 8;
+const LANES: usize = 8;
 
 /// Elements that one call takes at most: `u32` lanes count them.
 pub const MAX_ELEMENTS: usize = 1 << 24;
@@ -37,9 +39,19 @@ impl Sums {
     }
 }
 
-/// Compares two runs of the same length, at most [`MAX_ELEMENTS`].
-pub fn compare(a: &[f32], b: &[f32]) -> Sums {
-    Form::best().compare(a, b)
+/// Compares two runs of the same length, at most [`MAX_ELEMENTS`], with the instructions of
+/// `set` (or the best ones that this machine has, if it lacks those).
+pub fn compare(set: InstructionSet, a: &[f32], b: &[f32]) -> Sums {
+    let length = a.len().min(b.len()).min(MAX_ELEMENTS);
+    let (a, b) = (&a[..length], &b[..length]);
+    match set.or_best() {
+        // SAFETY (both): `or_best` gives no set that the machine lacks.
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => unsafe { x86::avx512(a, b) },
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => unsafe { x86::avx2(a, b) },
+        _ => portable(a, b),
+    }
 }
 
 /// The index of the first pair that is `max_abs` apart.
@@ -56,66 +68,6 @@ pub fn as_floats(bytes: &[u8]) -> Option<&[f32]> {
     // SAFETY: every pattern of 32 bits is an `f32`.
     let (head, floats, tail) = unsafe { bytes.align_to::<f32>() };
     (head.is_empty() && tail.is_empty()).then_some(floats)
-}
-
-/// One way of doing it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// What the others mean.
-    Portable,
-    /// 256-bit registers and fused multiplication, two of them for the eight lanes.
-    Avx2,
-    /// 512-bit registers.
-    Avx512,
-    /// 128-bit registers, four of them for the eight lanes.
-    Neon,
-}
-
-impl Form {
-    /// Every form that there is.
-    pub const ALL: [Form; 4] = [Form::Portable, Form::Avx2, Form::Avx512, Form::Neon];
-
-    /// Whether this machine has the instructions.
-    pub fn is_available(self) -> bool {
-        match self {
-            Form::Portable => true,
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx512 => {
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-            }
-            #[cfg(target_arch = "aarch64")]
-            Form::Neon => std::arch::is_aarch64_feature_detected!("neon"),
-            #[allow(unreachable_patterns)] // which forms remain depends on the machine
-            _ => false,
-        }
-    }
-
-    /// The fastest that this machine has.
-    pub fn best() -> Form {
-        let order = [Form::Avx512, Form::Avx2, Form::Neon];
-        let found = order.into_iter().find(|form| form.is_available());
-        found.unwrap_or(Form::Portable)
-    }
-
-    /// Compares two runs of the same length; the portable form does it if this one cannot.
-    pub fn compare(self, a: &[f32], b: &[f32]) -> Sums {
-        let length = a.len().min(b.len()).min(MAX_ELEMENTS);
-        let (a, b) = (&a[..length], &b[..length]);
-        match self {
-            // SAFETY (all three): the machine has the instructions, as was just asked.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 if self.is_available() => unsafe { x86::avx2(a, b) },
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx512 if self.is_available() => unsafe { x86::avx512(a, b) },
-            #[cfg(target_arch = "aarch64")]
-            Form::Neon if self.is_available() => unsafe { arm::neon(a, b) },
-            _ => portable(a, b),
-        }
-    }
 }
 
 /// The eight lanes of every sum.
@@ -192,7 +144,8 @@ mod x86 {
     use super::{LANES, Lanes, Sums};
     use std::arch::x86_64::*;
 
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+    /// One 512-bit register a sum.
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,popcnt")]
     pub(super) fn avx512(a: &[f32], b: &[f32]) -> Sums {
         let ((a_rows, a_rest), (b_rows, b_rest)) = (a.as_chunks(), b.as_chunks());
         let zero = _mm512_setzero_pd();
@@ -224,6 +177,7 @@ mod x86 {
         lanes.sums()
     }
 
+    /// Two 256-bit registers a sum.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn avx2(a: &[f32], b: &[f32]) -> Sums {
         let ((a_rows, a_rest), (b_rows, b_rest)) = (a.as_chunks(), b.as_chunks());
@@ -301,83 +255,6 @@ mod x86 {
     }
 }
 
-#[cfg(target_arch = "aarch64")]
-mod arm {
-    use super::{LANES, Lanes, Sums};
-    use std::arch::aarch64::*;
-
-    #[target_feature(enable = "neon")]
-    pub(super) fn neon(a: &[f32], b: &[f32]) -> Sums {
-        let ((a_rows, a_rest), (b_rows, b_rest)) = (a.as_chunks(), b.as_chunks());
-        let zero = [vdupq_n_f64(0.0); 4];
-        let [mut most, mut abs, mut squares] = [zero; 3];
-        let [mut a_squares, mut b_squares, mut products] = [zero; 3];
-        let mut equal = [vdupq_n_u32(0); 2];
-        for (a, b) in a_rows.iter().zip(b_rows) {
-            let (a, b) = (load(a), load(b));
-            for half in 0..2 {
-                // Equal lanes are all ones, which is minus one.
-                equal[half] = vsubq_u32(equal[half], vceqq_f32(a[half], b[half]));
-            }
-            let (a, b) = (quarters(a), quarters(b));
-            for quarter in 0..4 {
-                let (a, b) = (a[quarter], b[quarter]);
-                let difference = vabsq_f64(vsubq_f64(a, b));
-                let is_larger = vcgtq_f64(difference, most[quarter]);
-                most[quarter] = vbslq_f64(is_larger, difference, most[quarter]);
-                abs[quarter] = vaddq_f64(abs[quarter], difference);
-                let square = vmulq_f64(difference, difference);
-                squares[quarter] = vaddq_f64(squares[quarter], square);
-                a_squares[quarter] = vfmaq_f64(a_squares[quarter], a, a);
-                b_squares[quarter] = vfmaq_f64(b_squares[quarter], b, b);
-                products[quarter] = vfmaq_f64(products[quarter], a, b);
-            }
-        }
-        let unequal =
-            (a_rows.len() * LANES) as u32 - equal.map(|half| vaddvq_u32(half)).iter().sum::<u32>();
-        let mut lanes = Lanes {
-            changed: [unequal, 0, 0, 0, 0, 0, 0, 0],
-            max_abs: spread(most),
-            abs: spread(abs),
-            squares: spread(squares),
-            a_squares: spread(a_squares),
-            b_squares: spread(b_squares),
-            products: spread(products),
-        };
-        lanes.add_rest(a_rest, b_rest);
-        lanes.sums()
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn load(row: &[f32; LANES]) -> [float32x4_t; 2] {
-        // SAFETY: the row has the eight floats that are read.
-        unsafe { [vld1q_f32(row.as_ptr()), vld1q_f32(row.as_ptr().add(4))] }
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn quarters(row: [float32x4_t; 2]) -> [float64x2_t; 4] {
-        [
-            vcvt_f64_f32(vget_low_f32(row[0])),
-            vcvt_high_f64_f32(row[0]),
-            vcvt_f64_f32(vget_low_f32(row[1])),
-            vcvt_high_f64_f32(row[1]),
-        ]
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn spread(lanes: [float64x2_t; 4]) -> [f64; LANES] {
-        let mut out = [0.0; LANES];
-        for (pair, lanes) in out.as_chunks_mut::<2>().0.iter_mut().zip(lanes) {
-            // SAFETY: two doubles are written, and there is room for two.
-            unsafe { vst1q_f64(pair.as_mut_ptr(), lanes) };
-        }
-        out
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn every_form_has_the_bits_of_the_portable_one() {
+    fn every_instruction_set_gives_the_bits_of_the_portable_form() {
         let mut seen = 0;
         for count in [0, 1, 7, 8, 9, 64, 1001, 4096] {
             let (a, b) = pairs(count);
-            let expected = Form::Portable.compare(&a, &b);
-            for form in Form::ALL.into_iter().filter(|form| form.is_available()) {
-                let found = form.compare(&a, &b);
-                assert_eq!(found, expected, "{form:?} of {count}");
+            let expected = compare(InstructionSet::Baseline, &a, &b);
+            for set in InstructionSet::available() {
+                let found = compare(set, &a, &b);
+                assert_eq!(found, expected, "{set:?} of {count}");
                 seen += 1;
             }
         }
@@ -429,14 +306,14 @@ mod tests {
             b_squares: 22.5,
             products: 21.25,
         };
-        assert_eq!(compare(&a, &b), expected);
+        assert_eq!(compare(InstructionSet::best(), &a, &b), expected);
         assert_eq!(position_of(&a, &b, 1.0), Some(1));
     }
 
     #[test]
-    fn every_form_notices_what_is_not_finite() {
+    fn every_instruction_set_notices_what_is_not_finite() {
         let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-        for form in Form::ALL.into_iter().filter(|form| form.is_available()) {
+        for set in InstructionSet::available() {
             for (at, odd) in [0, 13, 16].into_iter().zip(odd) {
                 for both in [false, true] {
                     let (mut a, mut b) = (vec![1.0; 17], vec![1.0; 17]);
@@ -444,7 +321,7 @@ mod tests {
                     if both {
                         b[at] = odd;
                     }
-                    assert!(!form.compare(&a, &b).is_finite(), "{form:?} {odd} {both}");
+                    assert!(!compare(set, &a, &b).is_finite(), "{set:?} {odd} {both}");
                 }
             }
         }

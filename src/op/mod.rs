@@ -1,8 +1,11 @@
 //! What can be done with checkpoints. Never prints, never opens.
 
 pub mod convert;
+pub mod diff;
+pub mod group;
 pub mod inspect;
 pub mod root;
 pub mod select;
 pub mod show;
 pub mod workflow;
+pub mod stats;

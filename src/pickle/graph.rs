@@ -227,6 +227,11 @@ impl Graph {
         }
     }
 
+    /// Which of [`Graph::globals`] `item` is, if it is one.
+    pub fn global_index(&self, item: Item) -> Option<usize> {
+        (item.tag() == Tag::Global).then(|| item.index())
+    }
+
     /// The integer behind `item`; booleans count, as in Python.
     pub fn int(&self, item: Item) -> Option<i64> {
         match self.view(item) {

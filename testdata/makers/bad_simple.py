@@ -71,7 +71,7 @@ def make_safetensors(bad):
     text("shape-overflow", tensors(a=("F32", [2**32, 2**32], [0, 0])), "2^64 elements", b"", tensor="a")
     text("odd-f4", tensors(a=("F4", [3], [0, 2])), "12 bits are no whole bytes", bytes(2), tensor="a")
     text("odd-f6", tensors(a=("F6_E2M3", [2], [0, 2])), "12 bits are no whole bytes", bytes(2), tensor="a")
-    deep = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":' + "[" * 50_000 + "]" * 50_000 + "}}"
+    deep = '{"a":{"dtype":"F32","shape":' + "[" * 50_000 + "]" * 50_000 + ',"data_offsets":[0,8]}}'
     text("deep-json", deep, "brackets 50000 deep", kind=None)
     text("duplicate-untiled",
          '{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}',
@@ -121,7 +121,7 @@ def make_gguf(bad):
 
     def offset(name, value, why):
         raw = by_hand([("a", [4], 0, data)])
-        at = raw.index(struct.pack("<IQ", 0, 0), 40)
+        at = raw.index(struct.pack("<Q", 1) + b"a", 24) + 9 + 4 + 8
         bad(f"gguf-{name}.gguf", raw[: at + 4] + struct.pack("<Q", value) + raw[at + 12 :], why, tensor="a")
 
     offset("offset-past-end", 2**20, "starts past the end")
@@ -155,7 +155,7 @@ def make_numpy(bad):
     literal("shape-past-end", "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000,), }", "needs 4 MB")
     literal("shape-is-text", "{'descr': '<f4', 'fortran_order': False, 'shape': '2', }", "the shape is no tuple")
     literal("order-is-text", "{'descr': '<f4', 'fortran_order': 'no', 'shape': (2,), }", "fortran_order is no boolean")
-    literal("unknown-type", "{'descr': '<q9', 'fortran_order': False, 'shape': (2,), }", "no such type", None)
+    literal("unknown-type", "{'descr': '<q9', 'fortran_order': False, 'shape': (2,), }", "no such type", None, bytes(32))
     literal("deep", "{'descr': " + "[" * 5000 + "]" * 5000 + ", 'fortran_order': False, 'shape': (2,), }", "brackets 5000 deep", None)
     literal("object-without-pickle", "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "no pickle follows", None, b"")
 

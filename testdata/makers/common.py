@@ -24,7 +24,7 @@ def entry(name, dtype, shape, data, tied_to=None):
         "shape": list(shape),
         "nbytes": None if data is None else len(data),
         "sha256": None if data is None else hashlib.sha256(data).hexdigest(),
-        **({"tied_to": tied_to} if tied_to else {}),
+        "tied_to": tied_to,
     }
 
 

@@ -89,7 +89,7 @@ def add_metadata(w):
     w.add_uint64("t.u64", 2**64 - 1)
     w.add_int64("t.i64", -(2**63))
     w.add_float64("t.f64", -0.125)
-    w.add_string("t.empty", "")
+    w.add_key_value("t.empty", "", GGUFValueType.STRING)
     arrays = {
         GGUFValueType.UINT8: [0, 255], GGUFValueType.INT8: [-128, 127], GGUFValueType.UINT16: [65535],
         GGUFValueType.INT16: [-32768], GGUFValueType.UINT32: [2**32 - 1], GGUFValueType.INT32: [-1, 0, 1],

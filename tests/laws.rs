@@ -1,0 +1,357 @@
+//! Laws that hold for every format and every file of `testdata/`.
+
+use crate::support::{assert_none, bad_files, good_files, sha256, short, testdata};
+use ckpt::dtype::{self, Class};
+use ckpt::error::Error;
+use ckpt::format::{self, FORMATS, HEAD, ReadOptions, WriteOptions};
+use ckpt::io::{SinkOptions, Source};
+use ckpt::model::Checkpoint;
+use ckpt::op::convert;
+use ckpt::parallel::Silent;
+use ckpt::stream::{Reader, Scratch};
+use ckpt::{DType, Result};
+use serde_json::Value as Json;
+use std::path::{Path, PathBuf};
+
+/// Files up to this many bytes are tried at every position.
+const SMALL: usize = 2048;
+
+/// Positions that are tried in larger ones.
+const SAMPLES: usize = 160;
+
+/// Elements that are read of each tensor of a damaged file.
+const ELEMENTS: u64 = 1 << 12;
+
+/// Good files that one format reads by itself, with the folder they lie in.
+fn single_files() -> Vec<(PathBuf, String, Json)> {
+    let mut found = Vec::new();
+    for (path, expected) in good_files() {
+        let folder = short(&path).split('/').next().unwrap().to_owned();
+        if path.is_file() && FORMATS.iter().any(|format| format.name() == folder) {
+            found.push((path, folder, expected));
+        }
+    }
+    assert!(found.len() > 100, "{} found", found.len());
+    found
+}
+
+/// Which formats claim a file.
+fn claims(source: &Source) -> Vec<&'static str> {
+    let head = source.read_prefix(0, HEAD).unwrap();
+    let claiming = FORMATS.iter().filter(|format| format.detect(&head, source));
+    claiming.map(|format| format.name()).collect()
+}
+
+#[test]
+fn exactly_one_format_claims_each_file() {
+    let mut failures = Vec::new();
+    for (path, folder, _) in single_files() {
+        let found = claims(&Source::open(&path).unwrap());
+        if found != [folder.as_str()] {
+            failures.push(format!("{}: claimed by {found:?}", short(&path)));
+        }
+    }
+    assert_none("files not claimed by their format alone", &failures);
+}
+
+#[test]
+fn a_wrong_extension_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut failures = Vec::new();
+    for (path, _, expected) in single_files() {
+        // A file of a split is found by its name.
+        if expected.get("several_files").is_some() {
+            continue;
+        }
+        let copy = folder.path().join("model.txt");
+        std::fs::copy(&path, &copy).unwrap();
+        match (format::open(&path), format::open(&copy)) {
+            (Ok(a), Ok(b)) if summary(&a) == summary(&b) => {}
+            (Err(a), Err(b)) if a.message() == b.message() => {}
+            _ => failures.push(short(&path)),
+        }
+    }
+    assert_none("files read differently by another name", &failures);
+}
+
+fn summary(checkpoint: &Checkpoint) -> (&'static str, String, Vec<String>) {
+    let tensors = checkpoint.tensors.iter();
+    let tensors = tensors.map(|t| format!("{} {} {}", t.name, t.dtype, t.shape));
+    (
+        checkpoint.format,
+        checkpoint.variant.clone(),
+        tensors.collect(),
+    )
+}
+
+/// Opens bytes and reads the beginning of every tensor; the outcome does not matter.
+fn try_to_read(bytes: Vec<u8>) -> Result<()> {
+    let checkpoint = format::read(&Source::from_bytes("damaged", bytes), &ReadOptions::SUMMARY)?;
+    let mut out = Vec::new();
+    let mut scratch = Scratch::default();
+    for tensor in &checkpoint.tensors {
+        if tensor.elements() <= ELEMENTS {
+            let reader = Reader::open(tensor)?;
+            reader.read(0, tensor.elements(), &mut out, &mut scratch)?;
+        }
+    }
+    Ok(())
+}
+
+/// Positions to damage: all of a small file, evenly spread ones of a larger one.
+fn positions(len: usize) -> Vec<usize> {
+    if len <= SMALL {
+        return (0..len).collect();
+    }
+    (0..SAMPLES)
+        .map(|i| i * (len - 1) / (SAMPLES - 1))
+        .collect()
+}
+
+/// What the byte at `position` is changed to: the four kinds take turns.
+fn changed(byte: u8, position: usize) -> u8 {
+    match position % 4 {
+        0 => byte ^ 0xff,
+        1 => byte.wrapping_add(1),
+        2 => byte ^ 0x80,
+        _ => byte.wrapping_sub(1),
+    }
+}
+
+/// Damages every file by `damage`, on two threads, and collects the places of panics.
+fn survive(damage: fn(&[u8], usize) -> Vec<u8>) {
+    let mut files: Vec<PathBuf> = good_files().into_iter().map(|(path, _)| path).collect();
+    files.retain(|path| path.is_file());
+    let count = files.len();
+    let (left, right): (Vec<_>, Vec<_>) =
+        files.into_iter().enumerate().partition(|(i, _)| i % 2 == 0);
+    let work = |part: Vec<(usize, PathBuf)>| {
+        let mut failures = Vec::new();
+        for (_, path) in part {
+            let bytes = std::fs::read(&path).unwrap();
+            for position in positions(bytes.len()) {
+                let damaged = damage(&bytes, position);
+                let outcome = std::panic::catch_unwind(|| try_to_read(damaged).is_ok());
+                if outcome.is_err() {
+                    failures.push(format!("{} at {position}", short(&path)));
+                }
+            }
+        }
+        failures
+    };
+    let failures = std::thread::scope(|scope| {
+        let other = scope.spawn(|| work(right));
+        let mut failures = work(left);
+        failures.extend(other.join().unwrap());
+        failures
+    });
+    assert_none(&format!("panics, over {count} files"), &failures);
+}
+
+#[test]
+fn every_prefix_of_a_file_reads_or_fails() {
+    survive(|bytes, position| bytes[..position].to_vec());
+}
+
+#[test]
+fn every_changed_byte_reads_or_fails() {
+    survive(|bytes, position| {
+        let mut bytes = bytes.to_vec();
+        bytes[position] = changed(bytes[position], position);
+        bytes
+    });
+}
+
+/// The file that `checkpoint` becomes, and what was written, tensor by tensor.
+fn written(checkpoint: Checkpoint, target: &Path, threads: usize) -> Result<Vec<Content>> {
+    let options = convert::Options {
+        dtype: None,
+        tied: convert::Tied::Alias,
+        holds: format::dtypes_of_target(target)?,
+    };
+    let converted = convert::convert(checkpoint, &options)?.checkpoint;
+    let content = content(&converted)?;
+    let options = WriteOptions {
+        sink: SinkOptions {
+            replace: true,
+            sync: false,
+        },
+        threads,
+        max_shard_size: None,
+        verify: true,
+    };
+    format::write(&converted, target, &options, &Silent)?;
+    Ok(content)
+}
+
+/// A tensor's name, dtype, shape and the digest of its bytes.
+type Content = (String, String, String, String);
+
+/// Everything that conversion must keep, sorted by name.
+fn content(checkpoint: &Checkpoint) -> Result<Vec<Content>> {
+    let mut content = Vec::new();
+    for tensor in &checkpoint.tensors {
+        let bytes = Reader::open(tensor)?.read_all()?;
+        content.push((
+            tensor.name.clone(),
+            tensor.dtype.to_string(),
+            tensor.shape.to_string(),
+            sha256(&bytes),
+        ));
+    }
+    content.sort();
+    Ok(content)
+}
+
+/// Reads a file, writes it, reads that, and writes it once more.
+fn round_trip(path: &Path, folder: &Path) -> Result<Option<String>> {
+    let mut checkpoint = format::open(path)?;
+    // Meta tensors, unknown types and blocks that nobody decodes cannot be written.
+    checkpoint.tensors.retain(|tensor| {
+        let is_decoded = tensor.dtype.class() != Class::Block
+            || dtype::cast::check(tensor.dtype, DType::F32).is_ok();
+        is_decoded && Reader::open(tensor).is_ok()
+    });
+    let (first, second) = (
+        folder.join("first.safetensors"),
+        folder.join("second.safetensors"),
+    );
+    let expected = written(checkpoint.clone(), &first, 1)?;
+    let read = format::open(&first)?;
+    let bytes = std::fs::read(&first).unwrap();
+    let crate_reads = safetensors::SafeTensors::deserialize(&bytes).map(|file| file.len());
+    let aliases = read
+        .tensors
+        .iter()
+        .filter(|tensor| tensor.tied_to.is_some())
+        .count();
+    Ok(if content(&read)? != expected {
+        Some("what was written reads differently".to_owned())
+    } else if !crate_reads
+        .as_ref()
+        .is_ok_and(|tensors| tensors + aliases == expected.len())
+    {
+        Some(format!(
+            "the safetensors crate finds {crate_reads:?} of {}",
+            expected.len()
+        ))
+    } else if written(read, &second, 2)? != expected || std::fs::read(&second).unwrap() != bytes {
+        Some("a canonical file is not reproduced byte for byte".to_owned())
+    } else if written(checkpoint, &second, 7)? != expected
+        || std::fs::read(&second).unwrap() != bytes
+    {
+        Some("seven threads write other bytes than one".to_owned())
+    } else {
+        None
+    })
+}
+
+#[test]
+fn what_is_written_reads_back_equal_whatever_the_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut failures = Vec::new();
+    let mut equal = 0;
+    for (path, _) in good_files() {
+        match round_trip(&path, folder.path()) {
+            Ok(None) => equal += 1,
+            Ok(Some(why)) => failures.push(format!("{}: {why}", short(&path))),
+            Err(error) => failures.push(format!("{}: {error}", short(&path))),
+        }
+    }
+    assert_none("files change on their way", &failures);
+    assert!(equal > 100, "{equal} files tried");
+}
+
+/// Opens a bad file and, where that succeeds, reads all of its tensors.
+fn failure_of(path: &Path) -> Option<Error> {
+    let read = || -> Result<()> {
+        let checkpoint = format::open(path)?;
+        for tensor in &checkpoint.tensors {
+            Reader::open(tensor)?.read_all()?;
+        }
+        Ok(())
+    };
+    read().err()
+}
+
+/// The message without the machine's paths.
+fn portable(error: &Error, path: &Path) -> String {
+    let folder = format!("{}/", testdata("bad").to_string_lossy());
+    let message = error.to_string().replace(&folder, "");
+    let own = path
+        .strip_prefix(testdata("bad"))
+        .unwrap()
+        .to_string_lossy();
+    match message.strip_prefix(&format!("{own}: ")) {
+        Some(rest) => format!("{rest}\n"),
+        None => format!("{message}\n"),
+    }
+}
+
+/// Whether the error says whose fault it is, and where, as `why.json` demands.
+fn misplaced(error: &Error, reason: &Json) -> Vec<String> {
+    let place = error.place();
+    let found = [
+        (
+            "kind",
+            Json::from(format!("{:?}", error.kind()).to_lowercase()),
+        ),
+        ("tensor", place.tensor.as_deref().into()),
+        ("member", place.member.as_deref().into()),
+        ("offset", place.offset.into()),
+    ];
+    let mut out = Vec::new();
+    for (what, found) in found {
+        if let Some(expected) = reason.get(what).filter(|e| !e.is_null() && **e != found) {
+            out.push(format!("{what} is {found}, expected {expected}"));
+        }
+    }
+    out
+}
+
+#[test]
+fn every_bad_file_fails_and_says_why() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut failures = Vec::new();
+    for (path, reason) in bad_files() {
+        let name = short(&path);
+        let Some(error) = failure_of(&path) else {
+            failures.push(format!("{name}: reads, but {}", reason["why"]));
+            continue;
+        };
+        let message = portable(&error, &path);
+        for line in misplaced(&error, &reason) {
+            failures.push(format!("{name}: {line}: {message}"));
+        }
+        let golden = PathBuf::from(format!("{}.err", path.to_string_lossy()));
+        if bless {
+            std::fs::write(&golden, &message).unwrap();
+        } else if std::fs::read_to_string(&golden).unwrap_or_default() != message {
+            failures.push(format!("{name}: `.err` differs: {message}"));
+        }
+    }
+    assert_none("bad files out of order", &failures);
+}
+
+/// Memory that the program may map for a bad file, in kB: its own and the threads' included.
+#[cfg(target_os = "linux")]
+const ADDRESS_SPACE: u64 = 256 << 10;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bad_files_are_refused_in_little_memory() {
+    let mut failures = Vec::new();
+    for (path, _) in bad_files() {
+        let script = format!("ulimit -v {ADDRESS_SPACE} && exec \"$0\" inspect --json \"$1\"");
+        let mut shell = std::process::Command::new("sh");
+        let arguments = ["-c", script.as_str(), env!("CARGO_BIN_EXE_ckpt")];
+        let output = shell.args(arguments).arg(&path).output().unwrap();
+        // Some faults lie in the data, which `inspect` does not touch.
+        let is_clean = matches!(output.status.code(), Some(0 | 2));
+        if !is_clean {
+            let text = String::from_utf8_lossy(&output.stderr);
+            failures.push(format!("{}: {}: {text}", short(&path), output.status));
+        }
+    }
+    assert_none("bad files broke the program", &failures);
+}
