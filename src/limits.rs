@@ -101,9 +101,6 @@ pub const NPY_HEADER: u64 = 64 << 10;
 /// Bytes read from standard input into a temporary file.
 pub const STANDARD_INPUT: u64 = 1 << 40;
 
-/// Bytes that a view of less stored data (expanded, sparse) may stand for where all of them
-/// are measured: minutes of work, for which a file of a few bytes can ask.
-pub const VIEW: u64 = 1 << 40;
 /// Bytes of a workflow's JSON. Real ones stay below 2 MB, with pictures pasted into notes below
 /// 20.
 pub const WORKFLOW: u64 = 32 << 20;
@@ -134,3 +131,6 @@ pub const MODEL_FILES: usize = 200_000;
 
 /// Folders inside folders of models.
 pub const MODEL_FOLDER_DEPTH: usize = 16;
+/// Bytes that a view of less stored data (expanded, sparse) may stand for where all of them
+/// are measured: minutes of work, for which a file of a few bytes can ask.
+pub const VIEW: u64 = 1 << 40;
