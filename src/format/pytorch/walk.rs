@@ -402,7 +402,7 @@ impl Walker<'_> {
                 }
                 self.wrapper(&class, outer, parts)
             }
-            Meaning::Other => self.object(call),
+            Meaning::Other => self.object(item, call),
         }
     }
 
@@ -492,10 +492,10 @@ impl Walker<'_> {
     }
 
     /// An object of a class that we do not have.
-    fn object(&mut self, call: &Call) -> Result<Option<Value>> {
+    fn object(&mut self, item: Item, call: &Call) -> Result<Option<Value>> {
         let unpickled = self.unpickled;
         let graph = &unpickled.graph;
-        if let Some(value) = names::known_value(unpickled, call) {
+        if let Some(value) = names::known_value(unpickled, item, call) {
             return self.node(value);
         }
         if let Some(items) = names::known_sequence(unpickled, call) {
