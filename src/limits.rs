@@ -100,3 +100,7 @@ pub const NPY_HEADER: u64 = 64 << 10;
 
 /// Bytes read from standard input into a temporary file.
 pub const STANDARD_INPUT: u64 = 1 << 40;
+
+/// Bytes that a view of less stored data (expanded, sparse) may stand for where all of them
+/// are measured: minutes of work, for which a file of a few bytes can ask.
+pub const VIEW: u64 = 1 << 40;

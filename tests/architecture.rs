@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dtype", &["error", "kernel"]),
     ("io", &["error", "limits", "text"]),
     ("model", &["dtype", "error", "io", "limits", "text"]),
-    ("pickle", &["error", "io", "limits", "text"]),
+    ("pickle", &["dtype", "error", "io", "limits", "text"]),
     (
         "stream",
         &["dtype", "error", "io", "kernel", "limits", "model"],

@@ -1,12 +1,15 @@
 //! Laws that hold for every format and every file of `testdata/`.
 
-use crate::support::{assert_none, bad_files, good_files, short, testdata};
-use ckpt::Result;
+use crate::support::{assert_none, bad_files, good_files, sha256, short, testdata};
+use ckpt::dtype::{self, Class};
 use ckpt::error::Error;
-use ckpt::format::{self, FORMATS, HEAD, ReadOptions};
-use ckpt::io::Source;
+use ckpt::format::{self, FORMATS, HEAD, ReadOptions, WriteOptions};
+use ckpt::io::{SinkOptions, Source};
 use ckpt::model::Checkpoint;
+use ckpt::op::convert;
+use ckpt::parallel::Silent;
 use ckpt::stream::{Reader, Scratch};
+use ckpt::{DType, Result};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
@@ -157,6 +160,106 @@ fn every_changed_byte_reads_or_fails() {
         bytes[position] = changed(bytes[position], position);
         bytes
     });
+}
+
+/// The file that `checkpoint` becomes, and what was written, tensor by tensor.
+fn written(checkpoint: Checkpoint, target: &Path, threads: usize) -> Result<Vec<Content>> {
+    let options = convert::Options {
+        dtype: None,
+        tied: convert::Tied::Alias,
+        holds: format::dtypes_of_target(target)?,
+    };
+    let converted = convert::convert(checkpoint, &options)?.checkpoint;
+    let content = content(&converted)?;
+    let options = WriteOptions {
+        sink: SinkOptions {
+            replace: true,
+            sync: false,
+        },
+        threads,
+        max_shard_size: None,
+        verify: true,
+    };
+    format::write(&converted, target, &options, &Silent)?;
+    Ok(content)
+}
+
+/// A tensor's name, dtype, shape and the digest of its bytes.
+type Content = (String, String, String, String);
+
+/// Everything that conversion must keep, sorted by name.
+fn content(checkpoint: &Checkpoint) -> Result<Vec<Content>> {
+    let mut content = Vec::new();
+    for tensor in &checkpoint.tensors {
+        let bytes = Reader::open(tensor)?.read_all()?;
+        content.push((
+            tensor.name.clone(),
+            tensor.dtype.to_string(),
+            tensor.shape.to_string(),
+            sha256(&bytes),
+        ));
+    }
+    content.sort();
+    Ok(content)
+}
+
+/// Reads a file, writes it, reads that, and writes it once more.
+fn round_trip(path: &Path, folder: &Path) -> Result<Option<String>> {
+    let mut checkpoint = format::open(path)?;
+    // Meta tensors, unknown types and blocks that nobody decodes cannot be written.
+    checkpoint.tensors.retain(|tensor| {
+        let is_decoded = tensor.dtype.class() != Class::Block
+            || dtype::cast::check(tensor.dtype, DType::F32).is_ok();
+        is_decoded && Reader::open(tensor).is_ok()
+    });
+    let (first, second) = (
+        folder.join("first.safetensors"),
+        folder.join("second.safetensors"),
+    );
+    let expected = written(checkpoint.clone(), &first, 1)?;
+    let read = format::open(&first)?;
+    let bytes = std::fs::read(&first).unwrap();
+    let crate_reads = safetensors::SafeTensors::deserialize(&bytes).map(|file| file.len());
+    let aliases = read
+        .tensors
+        .iter()
+        .filter(|tensor| tensor.tied_to.is_some())
+        .count();
+    Ok(if content(&read)? != expected {
+        Some("what was written reads differently".to_owned())
+    } else if !crate_reads
+        .as_ref()
+        .is_ok_and(|tensors| tensors + aliases == expected.len())
+    {
+        Some(format!(
+            "the safetensors crate finds {crate_reads:?} of {}",
+            expected.len()
+        ))
+    } else if written(read, &second, 2)? != expected || std::fs::read(&second).unwrap() != bytes {
+        Some("a canonical file is not reproduced byte for byte".to_owned())
+    } else if written(checkpoint, &second, 7)? != expected
+        || std::fs::read(&second).unwrap() != bytes
+    {
+        Some("seven threads write other bytes than one".to_owned())
+    } else {
+        None
+    })
+}
+
+#[test]
+fn what_is_written_reads_back_equal_whatever_the_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut failures = Vec::new();
+    let mut equal = 0;
+    for (path, _) in good_files() {
+        match round_trip(&path, folder.path()) {
+            Ok(None) => equal += 1,
+            Ok(Some(why)) => failures.push(format!("{}: {why}", short(&path))),
+            Err(error) => failures.push(format!("{}: {error}", short(&path))),
+        }
+    }
+    assert_none("files change on their way", &failures);
+    assert!(equal > 100, "{equal} files tried");
 }
 
 /// Opens a bad file and, where that succeeds, reads all of its tensors.

@@ -4,6 +4,7 @@
 mod architecture;
 #[cfg(feature = "candle")]
 mod candle;
+mod cli;
 mod corpus;
 mod format;
 mod laws;

@@ -19,6 +19,7 @@
 
 mod folder;
 pub mod gguf;
+mod imports;
 mod index;
 pub mod numpy;
 pub mod pytorch;

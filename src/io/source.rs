@@ -208,6 +208,11 @@ impl Source {
         self.read_vec(offset.min(self.len), available)
     }
 
+    /// Whether `len` bytes stand at `offset`; `Malformed` if they do not.
+    pub(super) fn check_range(&self, offset: u64, len: u64) -> Result<()> {
+        self.check(offset, len)
+    }
+
     fn check(&self, offset: u64, len: u64) -> Result<()> {
         match offset.checked_add(len) {
             Some(end) if end <= self.len => Ok(()),

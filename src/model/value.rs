@@ -1,5 +1,7 @@
 //! What a checkpoint holds beside tensors: metadata and plain values.
 
+use crate::dtype::DType;
+
 /// A plain value, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -38,6 +40,26 @@ impl Value {
     /// Text.
     pub fn text(text: impl Into<String>) -> Value {
         Value::Text(text.into())
+    }
+
+    /// One number: `bytes` are those of one element, little-endian. `None` if `dtype` is no
+    /// integer, float of IEEE's or boolean, or has another length.
+    pub fn from_element(dtype: DType, bytes: &[u8]) -> Option<Value> {
+        Some(match dtype {
+            DType::Bool => Value::Bool(*bytes.first()? != 0),
+            DType::I8 => Value::Int(i8::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::U8 => Value::Int(u8::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::I16 => Value::Int(i16::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::U16 => Value::Int(u16::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::I32 => Value::Int(i32::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::U32 => Value::Int(u32::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::I64 => Value::Int(i64::from_le_bytes(bytes.try_into().ok()?)),
+            DType::U64 => Value::from(u64::from_le_bytes(bytes.try_into().ok()?)),
+            DType::F16 => Value::Float(half::f16::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::F32 => Value::Float(f32::from_le_bytes(bytes.try_into().ok()?).into()),
+            DType::F64 => Value::Float(f64::from_le_bytes(bytes.try_into().ok()?)),
+            _ => return None,
+        })
     }
 
     /// The value under `key`, if this is a map that has it.

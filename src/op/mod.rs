@@ -2,7 +2,9 @@
 
 pub mod convert;
 pub mod diff;
+pub mod group;
 pub mod inspect;
 pub mod root;
 pub mod select;
 pub mod show;
+pub mod stats;

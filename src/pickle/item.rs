@@ -122,7 +122,7 @@ impl Item {
     }
 
     fn span(self, length_bits: u32) -> (usize, usize) {
-        let mask = u64::MAX >> (64 - length_bits);
+        let mask = (1u64 << length_bits).wrapping_sub(1);
         let start = usize::try_from(self.payload() >> length_bits).unwrap_or(usize::MAX);
         let length = usize::try_from(self.payload() & mask).unwrap_or(usize::MAX);
         (start, length)

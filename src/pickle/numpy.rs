@@ -344,10 +344,10 @@ fn dtype_name(graph: &Graph, item: Item) -> Option<String> {
     let mut name = format!("{}{code}", order.as_deref().unwrap_or("|"));
     // A structure says its size in its state.
     let has_size = code.chars().any(|c| c.is_ascii_digit());
-    if let (false, Some(&size)) = (has_size, state.get(5)) {
-        if let Some(size) = graph.int(size).filter(|&size| size > 0 && code != "O") {
-            name.push_str(&size.to_string());
-        }
+    if let (false, Some(&size)) = (has_size, state.get(5))
+        && let Some(size) = graph.int(size).filter(|&size| size > 0 && code != "O")
+    {
+        name.push_str(&size.to_string());
     }
     Some(name)
 }

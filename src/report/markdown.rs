@@ -97,12 +97,17 @@ fn code(text: &str) -> String {
 
 /// Text in which nothing is markup.
 fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in escape(text).chars() {
-        if matches!(
-            c,
-            '\\' | '`' | '*' | '_' | '<' | '>' | '|' | '[' | ']' | '&' | '~' | '#' | '$'
-        ) {
+    let escaped = escape(text);
+    let mut out = String::with_capacity(escaped.len());
+    let mut chars = escaped.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_markup = match c {
+            '\\' | '`' | '*' | '_' | '<' | '|' | '&' | '~' | '#' | '$' => true,
+            // Brackets mean something only before others: `[text](link)`.
+            ']' => matches!(chars.peek(), Some('(' | '[' | ':')),
+            _ => false,
+        };
+        if is_markup {
             out.push('\\');
         }
         out.push(c);

@@ -5,6 +5,7 @@ doubt, the place that the error must name.
 """
 
 import json
+import shutil
 
 from . import bad_pickles, bad_simple, bad_zips
 from .common import folder
@@ -30,5 +31,8 @@ def make():
     bad_simple.make(bad)
     bad_zips.make(bad)
     bad_pickles.make(bad)
+    for path in bad.out.iterdir():
+        if path.name.removesuffix(".err") not in bad.reasons:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     rows = [f" {json.dumps(name)}: {json.dumps(reason)}" for name, reason in sorted(bad.reasons.items())]
     (bad.out / "why.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")

@@ -10,20 +10,21 @@ from .archive_files import floats
 
 def make(bad):
     def raw(name, body, why, kind="malformed", protocol=2, **place):
-        bad(f"pickle-{name}.pkl", b"\x80" + bytes([protocol]) + body, why, kind, **place)
+        """`body` stands where the value of the key `k` is expected, and ends the pickle."""
+        bad(f"pickle-{name}.pkl", b"\x80" + bytes([protocol]) + b"}X\1\0\0\0k" + body, why, kind, **place)
 
     array = a.reduce(a.global_("numpy.core.multiarray", "_reconstruct"), a.global_("numpy", "ndarray"), (0,), a.py2("b"))
     f4 = a.build(a.reduce(a.global_("numpy", "dtype"), "f4", 0, 1), (3, "<", None, None, None, -1, -1, 0))
 
-    raw("no-stop", b"}", "ends without STOP")
-    raw("nothing", b"", "ends after PROTO")
-    raw("empty-stack", b".", "STOP, but nothing to return", offset=2)
-    raw("tuple-of-nothing", b"\x87.", "three items of none")
+    raw("no-stop", b"}s", "ends without STOP", None)
+    bad("pickle-nothing.pkl", b"\x80\2", "ends after PROTO", None)
+    bad("pickle-empty-stack.pkl", b"\x80\2}0.", "STOP, but nothing to return")
+    raw("tuple-of-nothing", b"000\x87.", "three items of none")
     raw("tuple-without-mark", b"K\1t.", "TUPLE without a MARK")
-    raw("append-to-nothing", b"K\1a.", "APPEND without a list")
+    raw("append-to-nothing", b"00K\1a.", "APPEND without a list")
     raw("append-to-number", b"K\1K\2a.", "APPEND to a number")
     raw("odd-items", b"}(K\1u.", "a key without a value")
-    raw("unknown-opcode", b"}\xff.", "no such opcode", None, offset=3)
+    raw("unknown-opcode", b"}\xff.", "no such opcode", None, offset=10)
     raw("missing-memo", b"h\5.", "nothing was stored as 5")
     raw("missing-memo-text", b"gx\n.", "no number")
     raw("next-buffer", b"\x97.", "there are no buffers outside a file", None, 5)
@@ -36,25 +37,23 @@ def make(bad):
     raw("long-length", b"\x8b" + struct.pack("<i", 2**31 - 1) + b"abc.", "an integer of 2 GB", None)
     raw("long-digits", b"L" + b"9" * 200_000 + b"L\n.", "200000 digits: quadratic work", "limit")
     raw("int-text", b"Iten\n.", "no number")
-    raw("not-utf8", b"X\2\0\0\0\xff\xfe.", "a text that is no UTF-8", None)
     raw("line-without-end", b"c" + b"m" * 200_000, "a module's name without an end", None)
     raw("protocol-6", b"}.", "a protocol of the future", None, 6)
     raw("stack-global-of-numbers", b"K\1K\2\x93.", "a module called 1", None, 4)
-    raw("persistent-id", b"K\1Q.", "a persistent id in a plain pickle", None)
 
     def array_of(state):
-        return a.value({"w": a.build(array, state)}) + b"."
+        return a.build(array, state) + b"s."
 
-    raw("array-too-short", array_of((1, (3,), f4, False, a.py2(floats(1, 2)))), "three floats in 8 bytes", tensor="w")
-    raw("array-shape-overflow", array_of((1, (2**40, 2**40), f4, False, a.py2(b""))), "2^80 elements", None, tensor="w")
-    raw("array-shape-negative", array_of((1, (-1,), f4, False, a.py2(b""))), "a dimension is negative", tensor="w")
+    raw("array-too-short", array_of((1, (3,), f4, False, a.py2(floats(1, 2)))), "three floats in 8 bytes", tensor="k")
+    raw("array-shape-overflow", array_of((1, (2**40, 2**40), f4, False, a.py2(b""))), "2^80 elements", None, tensor="k")
+    raw("array-shape-negative", array_of((1, (-1,), f4, False, a.py2(b""))), "a dimension is negative", tensor="k")
 
     # Each list holds the one before ten times: 10^30 numbers in 700 bytes.
     laughs = b"](" + b"K\1" * 10 + b"eq\0"
     for i in range(1, 30):
-        laughs += b"](" + (b"h" + bytes([i - 1])) * 10 + b"eq" + bytes([i])
-    raw("laughs", laughs + b".", "lists of lists of lists: 10^30 numbers", "limit")
-    raw("marks", b"(" * 100_000 + b".", "nothing but marks", None)
+        laughs += b"0](" + (b"h" + bytes([i - 1])) * 10 + b"eq" + bytes([i])
+    raw("laughs", laughs + b"s.", "lists of lists of lists: 10^30 numbers", "limit")
+    raw("marks", b"000" + b"(" * 100_000 + b".", "nothing but marks", None)
 
     make_legacy(bad)
     make_tar(bad)

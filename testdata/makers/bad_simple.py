@@ -155,7 +155,7 @@ def make_numpy(bad):
     literal("shape-past-end", "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000,), }", "needs 4 MB")
     literal("shape-is-text", "{'descr': '<f4', 'fortran_order': False, 'shape': '2', }", "the shape is no tuple")
     literal("order-is-text", "{'descr': '<f4', 'fortran_order': 'no', 'shape': (2,), }", "fortran_order is no boolean")
-    literal("unknown-type", "{'descr': '<q9', 'fortran_order': False, 'shape': (2,), }", "no such type", None)
+    literal("unknown-type", "{'descr': '<q9', 'fortran_order': False, 'shape': (2,), }", "no such type", None, bytes(32))
     literal("deep", "{'descr': " + "[" * 5000 + "]" * 5000 + ", 'fortran_order': False, 'shape': (2,), }", "brackets 5000 deep", None)
     literal("object-without-pickle", "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "no pickle follows", None, b"")
 

@@ -39,8 +39,10 @@ def archive(entries):
         name, data = item.pop("name"), item.pop("data")
         method = item.get("method", 0)
         offset = item.pop("offset", len(body))
-        body += local(item.pop("local_name", name), data, method, size=item.pop("local_size", None))
+        local_name, local_size = item.pop("local_name", name), item.pop("local_size", None)
         claim = {"size": len(data), "crc": zlib.crc32(data), **item}
+        # Of a deflated member both directories claim the same.
+        body += local(local_name, data, method, size=claim["size"] if method and local_size is None else local_size)
         claim.setdefault("packed", len(data) if method else claim["size"])
         directory += central(name, offset, **claim)
     return body + directory + end(len(entries), len(directory), len(body))

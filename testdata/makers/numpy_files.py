@@ -60,6 +60,28 @@ def make():
     save(out / "objects.npy", objects)
     save(out / "object-scalar.npy", numpy.array({"a": 1, "b": [1.5, None]}, dtype=object))
 
+    # Arrays of numbers inside pickled objects are tensors, named by their paths.
+    drawn = generator
+    generator = numpy.random.default_rng(5)
+    nested = {
+        "weights": random("f4", 2, 3),
+        "epoch": numpy.int16(3),
+        "rate": numpy.float64(0.5),
+        "layers": [random(">i2", 3), numpy.asfortranarray(random("f8", 2, 2))],
+    }
+    numpy.save(out / "object-arrays.npy", numpy.array(nested, dtype=object))
+    tensors = [
+        numpy_entry("weights", nested["weights"]),
+        numpy_entry("layers.0", nested["layers"][0]),
+        numpy_entry("layers.1", nested["layers"][1]),
+    ]
+    expect(out / "object-arrays.npy", tensors, format="numpy", root=None, library=version())
+    pair = numpy.array([{"w": random("f4", 2)}, {"w": random("u1", 4)}], dtype=object)
+    numpy.savez_compressed(out / "object-arrays.npz", pair=pair)
+    tensors = [numpy_entry(f"pair.{i}.w", pair[i]["w"]) for i in range(2)]
+    expect(out / "object-arrays.npz", tensors, format="numpy", variant="npz", root=None, library=version())
+    generator = drawn
+
     # A header as NumPy of 2008 padded it (to 16) and with a Python 2 long in the shape.
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 3L), }"
     header += b" " * (-(10 + len(header) + 1) % 16) + b"\n"
@@ -98,6 +120,22 @@ def make():
         expect(path, [numpy_entry("weight", read["weight"])], format="numpy", variant="npz",
                root=None, library=version())
 
+
+    # Arrays inside objects are tensors all the same.
+    path = out / "arrays-in-objects.npz"
+    numpy.savez(path, output=numpy.array({"note": random("f4", 2, 3), "deep": {"onset": random("i8", 2)}}, dtype=object),
+                plain=random("f8", 2))
+    with numpy.load(path, allow_pickle=True) as read:
+        output = read["output"].item()
+        tensors = [numpy_entry("output.note", output["note"]), numpy_entry("output.deep.onset", output["deep"]["onset"]),
+                   numpy_entry("plain", read["plain"])]
+        expect(path, tensors, format="numpy", variant="npz", root=None, library=version())
+    several = numpy.empty(2, dtype=object)
+    several[:] = [random("f4", 3), None]
+    path = out / "arrays-in-objects.npy"
+    numpy.save(path, several)
+    expect(path, [numpy_entry("tensor.0", numpy.load(path, allow_pickle=True)[0])], format="numpy", root=None,
+           library=version())
 
 
 def npy_bytes(array):

@@ -82,6 +82,8 @@ def walk(value, path=None):
     elif isinstance(value, numpy.ndarray):
         if value.dtype.kind in "biufc":
             yield "tensor" if path is None else path, value
+        elif value.dtype == object and value.ndim == 0:
+            yield from walk(value.item(), path)
         elif value.dtype == object:
             for i, item in enumerate(value.ravel().tolist()):
                 yield from walk(item, below(i))

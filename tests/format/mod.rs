@@ -1,6 +1,7 @@
 //! Reading: one module a format.
 
 mod gguf;
+mod numpy;
 mod safetensors;
 mod sharded;
 mod testdata;

@@ -4,11 +4,11 @@ use crate::dtype::DType;
 
 /// What a storage class or dtype name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ElementType {
+pub(in crate::format) struct ElementType {
     /// The same type here.
-    pub(super) dtype: DType,
+    pub(in crate::format) dtype: DType,
     /// Whether `dtype` only holds the bits: PyTorch gives them another meaning.
-    pub(super) is_stand_in: bool,
+    pub(in crate::format) is_stand_in: bool,
 }
 
 const fn exact(dtype: DType) -> ElementType {
@@ -64,7 +64,7 @@ pub(super) fn of_class(stem: &str) -> Option<ElementType> {
 /// The type that `torch.NAME` is.
 ///
 /// Source: torch/csrc/utils/tensor_dtypes.cpp.
-pub(super) fn of_name(name: &str) -> Option<ElementType> {
+pub(in crate::format) fn of_name(name: &str) -> Option<ElementType> {
     Some(match name {
         "float64" | "double" => exact(DType::F64),
         "float32" | "float" => exact(DType::F32),

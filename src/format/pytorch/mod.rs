@@ -22,8 +22,7 @@
 //! meaning, `walk.rs` names what it meets. Sources: torch/serialization.py, torch/_utils.py,
 //! caffe2/serialize/inline_container.cc.
 
-mod dtypes;
-mod imports;
+pub(super) mod dtypes;
 mod legacy;
 mod names;
 mod rebuild;
@@ -32,12 +31,12 @@ mod tar;
 mod walk;
 mod zip;
 
-use super::{Format, ReadOptions};
+use super::{Format, ReadOptions, imports};
 use crate::error::{Error, Result};
 use crate::io::archive::Archive;
 use crate::io::{ByteOrder, Source};
 use crate::model::{Checkpoint, Level, Note, Value, Winner};
-use crate::pickle;
+use crate::pickle::{self, View};
 use std::collections::HashMap;
 use storage::{Place, Storages, Unpickled};
 
@@ -45,8 +44,8 @@ use storage::{Place, Storages, Unpickled};
 #[derive(Clone, Copy, Debug)]
 pub struct PyTorch;
 
-/// Bytes up to which a file is tried as a pickle in printable characters.
-const PRINTABLE: u64 = 64 << 20;
+/// Bytes up to which a file is tried as a pickle that does not begin with its protocol.
+const UNMARKED: u64 = 64 << 20;
 
 /// Keys under which training programs keep the model, most trusted first.
 const ROOTS: [&str; 9] = [
@@ -122,18 +121,22 @@ fn is_pickle(head: &[u8], source: &Source) -> bool {
         let is_header = head.get(6..9) == Some(b"\0\0{");
         return !is_header && b"\x95}]()cXUTKJMNGB\x88\x89\x8a\x8c\x8fCV".contains(&opcode);
     }
-    let printable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    // Protocols 0 and 1 have no header, so only reading it to its end tells.
     let start = head.first().copied().unwrap_or_default();
-    if !b"(cSVILFdlNi]})".contains(&start) || source.len() > PRINTABLE {
+    if !b"(cSVILFdlNi]})".contains(&start) || source.len() > UNMARKED {
         return false;
     }
-    let shown = head.get(..head.len().min(64)).unwrap_or_default();
     let tail = source
         .read_prefix(source.len().saturating_sub(2), 2)
         .unwrap_or_default();
-    shown.iter().all(printable)
-        && tail.trim_ascii_end().last() == Some(&b'.')
-        && pickle::read(source, 0).is_ok_and(|pickle| source.len().saturating_sub(pickle.end) < 2)
+    tail.trim_ascii_end().last() == Some(&b'.')
+        && pickle::read(source, 0).is_ok_and(|pickle| {
+            let holds_things = !matches!(
+                pickle.graph.view(pickle.root),
+                View::None | View::Bool(_) | View::Int(_) | View::Float(_) | View::Text(..)
+            );
+            holds_things && source.len().saturating_sub(pickle.end) < 2
+        })
 }
 
 /// Reads a bare pickle: arrays lie inside it.

@@ -77,7 +77,7 @@ fn repr(unpickled: &Unpickled, item: Item, depth: usize) -> String {
         View::Bool(true) => "True".to_owned(),
         View::Bool(false) => "False".to_owned(),
         View::Int(value) => value.to_string(),
-        View::Long(bytes) => hexadecimal(bytes),
+        View::Long(bytes) => long_text(bytes),
         View::Float(value) => float_text(value),
         View::Text(TextKind::Bytes, bytes) => {
             format!("b{}", quoted(&bytes.escape_ascii().to_string()))
@@ -114,8 +114,8 @@ fn float_text(value: f64) -> String {
     format!("{value:?}")
 }
 
-/// A long integer. Its decimal digits would take quadratic time.
-fn hexadecimal(bytes: &[u8]) -> String {
+/// A long integer: in decimal, which takes quadratic time, only up to 64 bytes.
+fn long_text(bytes: &[u8]) -> String {
     let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
     let mut magnitude = bytes.to_vec();
     if negative {
@@ -126,13 +126,26 @@ fn hexadecimal(bytes: &[u8]) -> String {
             carry = overflow;
         }
     }
-    let digits: String = magnitude
-        .iter()
-        .rev()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let digits = digits.trim_start_matches('0');
-    format!("{}0x{digits}", if negative { "-" } else { "" })
+    let sign = if negative { "-" } else { "" };
+    if bytes.len() > 64 {
+        let digits = magnitude.iter().rev().map(|byte| format!("{byte:02x}"));
+        let digits: String = digits.collect();
+        return format!("{sign}0x{}", digits.trim_start_matches('0'));
+    }
+    let mut digits = Vec::new();
+    while magnitude.iter().any(|&byte| byte != 0) {
+        let mut rest = 0u16;
+        for byte in magnitude.iter_mut().rev() {
+            let value = rest << 8 | u16::from(*byte);
+            *byte = u8::try_from(value / 10).unwrap_or(u8::MAX);
+            rest = value % 10;
+        }
+        digits.push(char::from(
+            b'0'.saturating_add(u8::try_from(rest).unwrap_or(0)),
+        ));
+    }
+    let digits: String = digits.iter().rev().collect();
+    format!("{sign}{digits}")
 }
 
 /// A plain value.
@@ -173,7 +186,7 @@ fn long(bytes: &[u8]) -> Value {
             let low = <[u8; 8]>::try_from(low).unwrap_or_default();
             Value::from(u64::from_le_bytes(low))
         }
-        _ => Value::Text(hexadecimal(bytes)),
+        _ => Value::Text(long_text(bytes)),
     }
 }
 
@@ -198,6 +211,10 @@ pub(super) fn is_plain(graph: &Graph, item: Item) -> bool {
                 && items.iter().all(|&i| !type_name(graph.view(i)).is_empty())
         }
         View::Global(_) => true,
+        View::Call(call) => {
+            let global = graph.global(call.callable);
+            global.is_some_and(|global| &*global.module == "_codecs")
+        }
         view => !type_name(view).is_empty(),
     }
 }
@@ -313,7 +330,7 @@ pub(super) fn is_module_noise(graph: &Graph, key: &str, item: Item) -> bool {
     };
     match key {
         "training" | "_is_full_backward_hook" | "_is_hf_initialized" => true,
-        "_non_persistent_buffers_set" | "_backend" => is_empty || key == "_backend",
+        "_non_persistent_buffers_set" | "_backend" => true,
         _ => is_empty && key.starts_with('_') && key.contains("hook"),
     }
 }
@@ -399,10 +416,11 @@ pub(super) fn numpy_text(
     if !is_text || element.byte_len == 0 || element.byte_len > TEXT {
         return Ok(summary(Vec::new()));
     }
-    let count = length
-        .min(array_elements)
-        .min(65_536)
-        .min(TEXT.saturating_mul(16) / element.byte_len);
+    let count = length.min(array_elements).min(65_536).min(
+        TEXT.saturating_mul(16)
+            .checked_div(element.byte_len)
+            .unwrap_or(0),
+    );
     let wanted = count.saturating_mul(element.byte_len);
     let bytes = match raw {
         numpy::RawBytes::Extent { offset, .. } => unpickled.source.read_vec(*offset, wanted)?,

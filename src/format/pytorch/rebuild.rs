@@ -12,6 +12,24 @@ use crate::pickle::{Call, Item, View, numpy};
 use crate::stream::Reader;
 use std::sync::Arc;
 
+/// The functions of torch._utils that rebuild tensors.
+const REBUILDERS: [&str; 14] = [
+    "_rebuild_tensor",
+    "_rebuild_tensor_v2",
+    "_rebuild_tensor_v3",
+    "_rebuild_parameter",
+    "_rebuild_parameter_with_state",
+    "_rebuild_qtensor",
+    "_rebuild_sparse_tensor",
+    "_rebuild_sparse_csr_tensor",
+    "_rebuild_nested_tensor",
+    "_rebuild_meta_tensor_no_storage",
+    "_rebuild_device_tensor_from_cpu_tensor",
+    "_rebuild_device_tensor_from_numpy",
+    "_rebuild_xla_tensor",
+    "_rebuild_wrapper_subclass",
+];
+
 /// A tensor without its name.
 #[derive(Clone, Debug)]
 pub(super) struct Built {
@@ -58,6 +76,8 @@ pub(super) enum Meaning {
         class: String,
         outer: Option<(DType, Shape)>,
         state: Item,
+        /// What it is made of, if its rebuild function is not known.
+        args: Item,
     },
     /// No tensor.
     Other,
@@ -75,7 +95,7 @@ impl Unpickled {
         let found = match &*global.module {
             "torch._utils" => self.rebuilt(&global.name, args),
             "torch._tensor" | "torch.tensor" | "torch._C._TensorBase" => {
-                self.from_type(&global.name, args)
+                self.subclassed(&global.name, args)
             }
             "torch.nn.parameter" => self.old_parameter(&global.name, call),
             "torch.autograd.variable" | "torch.autograd" if &*global.name == "Variable" => {
@@ -121,7 +141,9 @@ impl Unpickled {
                 built.quantization = Some(Arc::new(self.quantization(parameters, &built.shape)?));
                 built
             }
-            ("_rebuild_sparse_tensor", _) => self.sparse(args)?,
+            ("_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor", _) if !args.is_empty() => {
+                self.sparse(args)?
+            }
             ("_rebuild_nested_tensor", &[buffer, sizes, strides, offsets]) => {
                 return self.nested(buffer, sizes, strides, offsets);
             }
@@ -144,16 +166,17 @@ impl Unpickled {
                     class: self.class_name(class),
                     outer: Some((self.dtype(dtype)?.dtype, self.shape(size)?)),
                     state: Item::NONE,
+                    args: Item::ABSENT,
                 });
             }
-            (name, _) if name.starts_with("_rebuild_") => return Err(lacks()),
+            (name, _) if REBUILDERS.contains(&name) => return Err(lacks()),
             _ => return Ok(Meaning::Other),
         };
         Ok(Meaning::Tensor(built))
     }
 
     /// `_rebuild_from_type_v2(function, type, args, state)`.
-    fn from_type(&self, name: &str, args: &[Item]) -> Result<Meaning> {
+    fn subclassed(&self, name: &str, args: &[Item]) -> Result<Meaning> {
         let &[function, class, inner, state] = args else {
             return Ok(Meaning::Other);
         };
@@ -163,18 +186,20 @@ impl Unpickled {
         let Some(function) = self.graph.global(function) else {
             return Ok(Meaning::Other);
         };
-        let inner = self.graph.sequence(inner).unwrap_or_default();
-        Ok(match self.rebuilt(&function.name, inner)? {
+        let args = self.graph.sequence(inner).unwrap_or_default();
+        Ok(match self.rebuilt(&function.name, args)? {
             Meaning::Tensor(built) => Meaning::TensorWith(built, state),
             Meaning::Wrapper { outer, .. } => Meaning::Wrapper {
                 class: self.class_name(class),
                 outer,
                 state,
+                args: Item::ABSENT,
             },
             Meaning::Other => Meaning::Wrapper {
                 class: self.class_name(class),
                 outer: None,
                 state,
+                args: inner,
             },
             other => other,
         })

@@ -389,7 +389,15 @@ impl Walker<'_> {
                 class,
                 outer,
                 state,
-            } => self.wrapper(&class, outer, state),
+                args,
+            } => {
+                let mut parts = self.attributes(state);
+                // A rebuild function that is not known takes what the state holds again.
+                if !args.is_absent() && parts.is_empty() {
+                    parts.push(("_args".to_owned(), args));
+                }
+                self.wrapper(&class, outer, parts)
+            }
             Meaning::Other => self.object(call),
         }
     }
@@ -409,11 +417,10 @@ impl Walker<'_> {
         &mut self,
         class: &str,
         outer: Option<(crate::dtype::DType, crate::model::Shape)>,
-        state: Item,
+        parts: Pairs,
     ) -> Result<Option<Value>> {
         let before = self.checkpoint.tensors.len();
-        let attributes = self.attributes(state);
-        self.only_tensors(attributes)?;
+        self.only_tensors(parts)?;
         let described = outer.as_ref().map_or(String::new(), |(dtype, shape)| {
             format!(", which stands for {dtype} {shape}")
         });

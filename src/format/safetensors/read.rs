@@ -205,6 +205,11 @@ impl Data<'_> {
         entries: &[Entry],
     ) -> Result<()> {
         span(entry.begin, entry.end)?;
+        if self.start.checked_add(entry.end).is_none() {
+            let (begin, end) = (entry.begin, entry.end);
+            let message = format!("data_offsets [{begin}, {end}] lie beyond any file's end");
+            return Err(Error::malformed(message).at(self.in_file(0)));
+        }
         let expected = before.map_or(0, |before| before.end);
         if entry.begin == expected {
             return Ok(());

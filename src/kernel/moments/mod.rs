@@ -20,7 +20,7 @@ mod slow;
 mod x86;
 
 pub use integers::{measure_i64, measure_u64};
-pub use slow::measure_f64;
+pub use slow::{measure_f64, power_of_two};
 
 use super::InstructionSet;
 use super::double::{Double, two_sum};
@@ -58,6 +58,15 @@ impl Narrow {
         match self {
             Narrow::F32 => 4,
             _ => 2,
+        }
+    }
+
+    /// The value of an element of 16 bits; those of F32 are its upper half.
+    pub fn value_of(self, bits: u16) -> f64 {
+        let [low, high] = bits.to_le_bytes();
+        match self {
+            Narrow::F32 => baseline::value_of(self, &[0, 0, low, high]),
+            _ => baseline::value_of(self, &[low, high]),
         }
     }
 }

@@ -78,7 +78,7 @@ fn measure_finite_part(values: &[f64]) -> Tile {
 }
 
 /// `2^exponent` for an exponent of a normal number.
-pub(crate) fn power_of_two(exponent: i32) -> f64 {
+pub fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((1023 + exponent) as u64) << 52)
 }
 

@@ -76,6 +76,8 @@ fn nearest(tensors: &[Tensor], name: &str) -> Vec<String> {
         .filter(|(distance, _)| *distance <= limit)
         .collect();
     near.sort_by_key(|(distance, _)| *distance);
+    let best = near.first().map_or(0, |(distance, _)| *distance);
+    near.retain(|(distance, _)| *distance <= best + 1);
     near.truncate(LISTED);
     near.iter().map(|(_, name)| format!("`{name}`")).collect()
 }

@@ -170,7 +170,7 @@ fn is_everyday(global: &Global) -> bool {
     }
     match module {
         "torch" => {
-            super::dtypes::of_name(name).is_some()
+            super::pytorch::dtypes::of_name(name).is_some()
                 || name.ends_with("Storage")
                 || name.ends_with("Tensor")
                 || name.starts_with("per_")

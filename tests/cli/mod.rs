@@ -1,0 +1,6 @@
+//! The program itself.
+
+mod inspect;
+mod show;
+mod support;
+mod usage;
