@@ -101,6 +101,36 @@ pub const NPY_HEADER: u64 = 64 << 10;
 /// Bytes read from standard input into a temporary file.
 pub const STANDARD_INPUT: u64 = 1 << 40;
 
+/// Bytes of a workflow's JSON. Real ones stay below 2 MB, with pictures pasted into notes below
+/// 20.
+pub const WORKFLOW: u64 = 32 << 20;
+
+/// Values of a workflow's JSON: 100 bytes of memory each, and 200 times a large real one.
+pub const WORKFLOW_VALUES: usize = 2_000_000;
+
+/// Nodes of a workflow, those of each use of a subgraph counted.
+pub const WORKFLOW_NODES: usize = 100_000;
+
+/// Bytes of text that one picture may give, inflated.
+pub const IMAGE_TEXT: u64 = WORKFLOW;
+
+/// Chunks of a picture: 4 GB of pixels in pieces of 4 KiB.
+pub const IMAGE_CHUNKS: u64 = 1_000_000;
+
+/// Entries of the EXIF block of a picture; cameras write 100.
+pub const EXIF_ENTRIES: u16 = 1_000;
+
+/// Bytes of a YAML file: a model card's front matter or a list of folders.
+pub const YAML: u64 = 1 << 20;
+
+/// Values in a YAML file, those behind aliases counted at each use.
+pub const YAML_VALUES: usize = 100_000;
+
+/// Files and folders below the folders of models that are listed.
+pub const MODEL_FILES: usize = 200_000;
+
+/// Folders inside folders of models.
+pub const MODEL_FOLDER_DEPTH: usize = 16;
 /// Bytes that a view of less stored data (expanded, sparse) may stand for where all of them
 /// are measured: minutes of work, for which a file of a few bytes can ask.
 pub const VIEW: u64 = 1 << 40;

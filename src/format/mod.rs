@@ -17,17 +17,22 @@
     )
 )]
 
+pub mod digest;
 mod folder;
 pub mod gguf;
+mod image;
 mod imports;
 mod index;
 pub mod numpy;
 pub mod pytorch;
 pub mod safetensors;
 pub mod sharded;
+mod texts;
 mod wrapped;
 mod write;
+pub mod yaml;
 
+pub use texts::{Text, read_texts};
 pub use write::{Output, Plan, WriteOptions, Written, dtypes_of_target, plan, write};
 
 use crate::dtype::DType;

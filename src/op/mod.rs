@@ -8,3 +8,4 @@ pub mod root;
 pub mod select;
 pub mod show;
 pub mod stats;
+pub mod workflow;
