@@ -1,5 +1,6 @@
 //! What can be done with checkpoints.
 
+mod convert;
 mod diff;
 mod inspect;
 mod root;
