@@ -5,6 +5,7 @@ mod inspect;
 mod root;
 mod select;
 mod show;
+mod stats;
 
 use ckpt::DType;
 use ckpt::io::Source;
