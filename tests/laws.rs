@@ -6,7 +6,8 @@ use ckpt::error::Error;
 use ckpt::format::{self, FORMATS, HEAD, ReadOptions, WriteOptions};
 use ckpt::io::{SinkOptions, Source};
 use ckpt::model::Checkpoint;
-use ckpt::op::convert;
+use ckpt::op::diff::{self, Verdict};
+use ckpt::op::{convert, stats};
 use ckpt::parallel::Silent;
 use ckpt::stream::{Reader, Scratch};
 use ckpt::{DType, Result};
@@ -99,8 +100,10 @@ fn try_to_read(bytes: Vec<u8>) -> Result<()> {
 }
 
 /// Positions to damage: all of a small file, evenly spread ones of a larger one.
+///
+/// `CKPT_EVERY_POSITION=1` tries all positions of every file, which takes many minutes.
 fn positions(len: usize) -> Vec<usize> {
-    if len <= SMALL {
+    if len <= SMALL || std::env::var_os("CKPT_EVERY_POSITION").is_some() {
         return (0..len).collect();
     }
     (0..SAMPLES)
@@ -148,18 +151,55 @@ fn survive(damage: fn(&[u8], usize) -> Vec<u8>) {
     assert_none(&format!("panics, over {count} files"), &failures);
 }
 
+/// Damages every file in a process of its own that has little memory to ask for: an allocation
+/// that trusts a damaged number ends it.
+fn survive_in_little_memory(test: &str, damage: fn(&[u8], usize) -> Vec<u8>) {
+    const INSIDE: &str = "CKPT_LAWS_INSIDE";
+    if !cfg!(target_os = "linux") || std::env::var_os(INSIDE).is_some() {
+        return survive(damage);
+    }
+    let script = format!("ulimit -v {DAMAGED_ADDRESS_SPACE} && exec \"$0\" \"$@\"");
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(script)
+        .arg(std::env::current_exe().unwrap());
+    let output = shell
+        .args(["--exact", test])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{text}\n{errors}",
+        output.status
+    );
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+/// Memory that reading damaged files may map, in kB.
+const DAMAGED_ADDRESS_SPACE: u64 = 1 << 20;
+
 #[test]
 fn every_prefix_of_a_file_reads_or_fails() {
-    survive(|bytes, position| bytes[..position].to_vec());
+    survive_in_little_memory(
+        "laws::every_prefix_of_a_file_reads_or_fails",
+        |bytes, position| bytes[..position].to_vec(),
+    );
 }
 
 #[test]
 fn every_changed_byte_reads_or_fails() {
-    survive(|bytes, position| {
-        let mut bytes = bytes.to_vec();
-        bytes[position] = changed(bytes[position], position);
-        bytes
-    });
+    survive_in_little_memory(
+        "laws::every_changed_byte_reads_or_fails",
+        |bytes, position| {
+            let mut bytes = bytes.to_vec();
+            bytes[position] = changed(bytes[position], position);
+            bytes
+        },
+    );
 }
 
 /// The file that `checkpoint` becomes, and what was written, tensor by tensor.
@@ -262,6 +302,98 @@ fn what_is_written_reads_back_equal_whatever_the_threads() {
     assert!(equal > 100, "{equal} files tried");
 }
 
+/// Every good file that opens; `format::testdata` names those that do not.
+fn opened() -> Vec<(String, Checkpoint)> {
+    let open = |(path, _): (PathBuf, Json)| Some((short(&path), format::open(&path).ok()?));
+    let opened: Vec<_> = good_files().into_iter().filter_map(open).collect();
+    assert!(opened.len() > 100, "{} opened", opened.len());
+    opened
+}
+
+#[test]
+fn statistics_do_not_depend_on_threads_or_chunks() {
+    let mut failures = Vec::new();
+    for (name, checkpoint) in opened() {
+        let measure = |threads: usize, chunk_bytes: usize| {
+            let options = stats::Options {
+                threads,
+                chunk_bytes,
+                quantiles: vec![0.01, 0.5],
+                bins: 4,
+                ..stats::Options::default()
+            };
+            let found = stats::stats(&checkpoint, &options).unwrap();
+            format!("{:?} {:?}", found.rows, found.totals)
+        };
+        let expected = measure(1, 256 << 10);
+        for (threads, chunk_bytes) in [(2, 256 << 10), (7, 4096), (1, 64), (2, 1000)] {
+            if measure(threads, chunk_bytes) != expected {
+                failures.push(format!(
+                    "{name}: {threads} threads, chunks of {chunk_bytes}"
+                ));
+            }
+        }
+    }
+    assert_none("statistics differ", &failures);
+}
+
+#[test]
+fn a_checkpoint_does_not_differ_from_itself() {
+    let mut failures = Vec::new();
+    for (name, checkpoint) in opened() {
+        for threads in [1, 2, 7] {
+            let options = diff::Options {
+                threads,
+                ..diff::Options::default()
+            };
+            let found = diff::diff(&checkpoint, &checkpoint, &options, &Silent).unwrap();
+            let is_same =
+                |row: &diff::Row| !matches!(row.verdict, Ok(v) if v != Verdict::Identical);
+            if !found.rows.iter().all(is_same) || !found.metadata.is_empty() {
+                failures.push(format!("{name}: {} threads", threads));
+            }
+        }
+    }
+    assert_none("checkpoints differ from themselves", &failures);
+}
+
+/// A difference in which A and B have changed places.
+fn mirrored(difference: &diff::Difference) -> Vec<(String, Option<Verdict>)> {
+    let mirror = |row: &diff::Row| {
+        let verdict = row.verdict.as_ref().ok().copied();
+        let verdict = match verdict {
+            Some(Verdict::OnlyInA) => Some(Verdict::OnlyInB),
+            Some(Verdict::OnlyInB) => Some(Verdict::OnlyInA),
+            other => other,
+        };
+        (row.name.clone(), verdict)
+    };
+    difference.rows.iter().map(mirror).collect()
+}
+
+#[test]
+fn differences_mirror() {
+    let options = diff::Options {
+        is_exact: true,
+        ..diff::Options::default()
+    };
+    let mut failures = Vec::new();
+    let files = opened();
+    for pair in files.windows(2) {
+        let [(a_name, a), (b_name, b)] = pair else {
+            continue;
+        };
+        let there = diff::diff(a, b, &options, &Silent).unwrap();
+        let back = diff::diff(b, a, &options, &Silent).unwrap();
+        let verdicts = |row: &diff::Row| (row.name.clone(), row.verdict.as_ref().ok().copied());
+        let back: Vec<_> = back.rows.iter().map(verdicts).collect();
+        if mirrored(&there) != back {
+            failures.push(format!("{a_name} and {b_name}"));
+        }
+    }
+    assert_none("differences do not mirror", &failures);
+}
+
 /// Opens a bad file and, where that succeeds, reads all of its tensors.
 fn failure_of(path: &Path) -> Option<Error> {
     let read = || -> Result<()> {
@@ -307,6 +439,20 @@ fn misplaced(error: &Error, reason: &Json) -> Vec<String> {
         }
     }
     out
+}
+
+#[test]
+fn every_bad_file_has_a_reason_and_every_message_a_file() {
+    let known: Vec<PathBuf> = bad_files().into_iter().map(|(path, _)| path).collect();
+    let mut failures = Vec::new();
+    for entry in std::fs::read_dir(testdata("bad")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let file = name.strip_suffix(".err").unwrap_or(&name);
+        if file != "why.json" && !known.contains(&testdata("bad").join(file)) {
+            failures.push(name);
+        }
+    }
+    assert_none("files that `why.json` does not know", &failures);
 }
 
 #[test]

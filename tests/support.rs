@@ -1,4 +1,4 @@
-//! What the tests share: where the test data lies, what it must read as, and how to run `ckpt`.
+//! What the tests share: where the test data lies, and what it must read as.
 
 use ckpt::model::{Checkpoint, Tensor, Value};
 use ckpt::stream::Reader;
@@ -7,10 +7,9 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 /// A path below `testdata/`.
-pub fn testdata(relative: &str) -> PathBuf {
+pub(crate) fn testdata(relative: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     if relative.is_empty() {
         root
@@ -20,7 +19,7 @@ pub fn testdata(relative: &str) -> PathBuf {
 }
 
 /// The files below `folder` whose name `wanted` accepts, sorted, at any depth.
-pub fn files_below(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -38,7 +37,7 @@ pub fn files_below(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf>
 }
 
 /// Files and folders of test data that must read well, each with its expectation.
-pub fn good_files() -> Vec<(PathBuf, Json)> {
+pub(crate) fn good_files() -> Vec<(PathBuf, Json)> {
     let expectations = files_below(&testdata(""), &|name| name.ends_with(".expected.json"));
     assert!(expectations.len() > 100, "{} found", expectations.len());
     let pair = |path: PathBuf| {
@@ -53,7 +52,7 @@ pub fn good_files() -> Vec<(PathBuf, Json)> {
 }
 
 /// Files and folders that must fail, with what `why.json` says about them.
-pub fn bad_files() -> Vec<(PathBuf, Json)> {
+pub(crate) fn bad_files() -> Vec<(PathBuf, Json)> {
     let Json::Object(reasons) = read_json(&testdata("bad/why.json")) else {
         panic!("bad/why.json is no object");
     };
@@ -62,13 +61,13 @@ pub fn bad_files() -> Vec<(PathBuf, Json)> {
     reasons.into_iter().map(pair).collect()
 }
 
-pub fn read_json(path: &Path) -> Json {
+pub(crate) fn read_json(path: &Path) -> Json {
     let text = std::fs::read(path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
     serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{path:?}: {e}"))
 }
 
 /// The SHA-256 of `bytes`, in hex.
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
@@ -80,7 +79,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 ///
 /// Names, dtypes, shapes, ties and canonical bytes are compared, in order unless the
 /// expectation says `"ordered": false`; of the rest only what it names.
-pub fn mismatches(found: &Checkpoint, expected: &Json) -> Vec<String> {
+pub(crate) fn mismatches(found: &Checkpoint, expected: &Json) -> Vec<String> {
     let mut out = Vec::new();
     let mut check = |what: &str, found: Json| {
         if let Some(expected) = expected.get(what).filter(|expected| **expected != found) {
@@ -182,7 +181,7 @@ fn differences(tensor: &Tensor, wanted: &Json) -> Option<String> {
 }
 
 /// A value as JSON, long arrays by their beginning.
-pub fn json_of(value: &Value) -> Json {
+pub(crate) fn json_of(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(value) => (*value).into(),
@@ -200,7 +199,7 @@ pub fn json_of(value: &Value) -> Json {
 }
 
 /// Fails with everything that was collected, if there is anything.
-pub fn assert_none(what: &str, failures: &[String]) {
+pub(crate) fn assert_none(what: &str, failures: &[String]) {
     assert!(
         failures.is_empty(),
         "{} {what}:\n{}",
@@ -210,14 +209,7 @@ pub fn assert_none(what: &str, failures: &[String]) {
 }
 
 /// A path as people know it: below `testdata/`.
-pub fn short(path: &Path) -> String {
+pub(crate) fn short(path: &Path) -> String {
     let path = path.strip_prefix(testdata("")).unwrap_or(path);
     path.to_string_lossy().replace('\\', "/")
-}
-
-/// Runs the `ckpt` program.
-pub fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
-    command.args(arguments).env("NO_COLOR", "1");
-    command.output().expect("the program starts")
 }

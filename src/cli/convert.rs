@@ -134,7 +134,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         verify: args.verify,
     };
     let bar = Bar::new(global, "converting", plan.data_bytes());
-    let written = format::write(&converted.checkpoint, &target, &write_options, &bar)?;
+    let written = format::write(&converted.checkpoint, &target, &write_options, &bar)
+        .map_err(|error| error.in_file(&path))?;
     drop(bar);
     if !args.weights_only && is_folder(&args.source) {
         companions::bring(global, &args.source, &target, sink)?;

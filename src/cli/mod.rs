@@ -8,6 +8,7 @@ mod json;
 mod output;
 mod progress;
 mod show;
+mod stats;
 
 use args::Global;
 use ckpt::{Error, Result};
@@ -62,6 +63,8 @@ enum Command {
     /// What is in a checkpoint: format, tensors, metadata
     #[command(visible_alias = "ls")]
     Inspect(inspect::Args),
+    /// Numbers about every tensor: min, max, mean, std, norms, zeros, NaN
+    Stats(stats::Args),
     /// The values of one tensor, or a slice of it, as numpy prints them
     Show(show::Args),
     /// Another format, dtype or sharding
@@ -83,6 +86,7 @@ pub(crate) fn run() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<Status> {
     match &cli.command {
         Command::Inspect(args) => inspect::run(args, &cli.global),
+        Command::Stats(args) => stats::run(args, &cli.global),
         Command::Show(args) => show::run(args, &cli.global),
         Command::Convert(args) => convert::run(args, &cli.global),
     }

@@ -56,10 +56,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> ckpt::Result<Status> {
             json::write(out, &Document::new(&checkpoint.path, tensor, args, &shown))?;
             return writeln!(out);
         }
-        let text = format!("{}\n{}", header(tensor, args, &shown), show::print(&shown));
         let page = Page {
-            title: checkpoint.path.clone(),
-            blocks: vec![Block::Text(text)],
+            title: header(tensor, args, &shown),
+            blocks: vec![Block::Text(show::print(&shown))],
         };
         let mut writer = Writer::new(out, global.style(), false)?;
         writer.page(&page)?;

@@ -231,7 +231,9 @@ fn is_everyday(global: &Global) -> bool {
             let inner = inner.or_else(|| module.strip_prefix("numpy.core."));
             matches!(
                 (inner, name),
-                (Some("multiarray"), "_reconstruct" | "scalar") | (Some("numeric"), "_frombuffer")
+                (Some("multiarray"), "_reconstruct" | "scalar")
+                    | (Some("_internal"), "_reconstruct")
+                    | (Some("numeric"), "_frombuffer")
             )
         }
     }

@@ -157,7 +157,11 @@ pub fn array(graph: &Graph, source: &Source, item: Item) -> Result<Option<Array>
     let View::Call(call) = graph.view(item) else {
         return Ok(None);
     };
-    let found = if is_numpy(graph, call.callable, "multiarray", "_reconstruct") {
+    // NumPy before 1.0 had the function in `_internal`.
+    let is_reconstruct = ["multiarray", "_internal"]
+        .iter()
+        .any(|module| is_numpy(graph, call.callable, module, "_reconstruct"));
+    let found = if is_reconstruct {
         reconstructed(graph, source, call)
     } else if is_numpy(graph, call.callable, "numeric", "_frombuffer") {
         from_buffer(graph, source, call)

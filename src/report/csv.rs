@@ -26,7 +26,7 @@ fn write_table(
     with_header: bool,
 ) -> io::Result<()> {
     if with_header {
-        let titles = table.columns.iter().map(|column| Cow::from(column.title));
+        let titles = table.columns.iter().map(|column| column.title.clone());
         write_record(out, title.map(|_| Cow::from("path")), titles)?;
     }
     for row in &table.rows {

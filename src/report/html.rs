@@ -39,7 +39,9 @@ pub(super) fn end(out: &mut dyn Write) -> io::Result<()> {
 
 /// Writes a page.
 pub(super) fn page(out: &mut dyn Write, page: &Page) -> io::Result<()> {
-    writeln!(out, "<h1>{}</h1>", quote(&page.title))?;
+    if !page.title.is_empty() {
+        writeln!(out, "<h1>{}</h1>", quote(&page.title))?;
+    }
     for block in &page.blocks {
         match block {
             Block::Facts(facts) => write_facts(out, facts)?,
@@ -75,7 +77,7 @@ fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     write!(out, "<table><thead><tr>")?;
     for column in &table.columns {
         let class = class(column.kind);
-        write!(out, "<th class=\"{class}\">{}</th>", quote(column.title))?;
+        write!(out, "<th class=\"{class}\">{}</th>", quote(&column.title))?;
     }
     writeln!(out, "</tr></thead><tbody>")?;
     for row in &table.rows {

@@ -4,18 +4,13 @@ use super::{Block, Facts, Kind, Page, Remark, Table};
 use crate::text::escape;
 use std::io::{self, Write};
 
-/// Writes a page; with a `title`, under a heading.
-pub(super) fn page(
-    out: &mut dyn Write,
-    page: &Page,
-    title: Option<&str>,
-    is_first: bool,
-) -> io::Result<()> {
+/// Writes a page under its title.
+pub(super) fn page(out: &mut dyn Write, page: &Page, is_first: bool) -> io::Result<()> {
     if !is_first {
         writeln!(out)?;
     }
-    if let Some(title) = title {
-        writeln!(out, "## {}\n", code(title))?;
+    if !page.title.is_empty() {
+        writeln!(out, "## {}\n", code(&page.title))?;
     }
     for (index, block) in page.blocks.iter().enumerate() {
         if index > 0 {
@@ -41,7 +36,11 @@ fn write_facts(out: &mut dyn Write, facts: &Facts) -> io::Result<()> {
 }
 
 fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
-    let titles: Vec<&str> = table.columns.iter().map(|column| column.title).collect();
+    let titles: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| column.title.as_ref())
+        .collect();
     writeln!(out, "| {} |", titles.join(" | "))?;
     for column in &table.columns {
         let rule = match column.kind {

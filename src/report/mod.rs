@@ -8,6 +8,7 @@ mod html;
 mod markdown;
 mod text;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// What is shown about one thing.
@@ -51,17 +52,18 @@ pub struct Table {
 }
 
 /// One column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// One word.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// What stands in it.
     pub kind: Kind,
 }
 
 impl Column {
     /// A column called `title`.
-    pub const fn new(title: &'static str, kind: Kind) -> Column {
+    pub fn new(title: impl Into<Cow<'static, str>>, kind: Kind) -> Column {
+        let title = title.into();
         Column { title, kind }
     }
 }
@@ -163,7 +165,7 @@ pub enum Style {
 pub struct Writer<'a> {
     out: &'a mut dyn Write,
     style: Style,
-    /// Whether each page says what it is about.
+    /// Whether rows say which page they are of.
     several: bool,
     pages: usize,
 }
@@ -175,7 +177,7 @@ impl std::fmt::Debug for Writer<'_> {
 }
 
 impl<'a> Writer<'a> {
-    /// Starts a report of one page, or of `several` with titles.
+    /// Starts a report of one page, or of `several`.
     pub fn new(out: &'a mut dyn Write, style: Style, several: bool) -> io::Result<Writer<'a>> {
         if style == Style::Html {
             html::begin(out)?;
@@ -190,7 +192,6 @@ impl<'a> Writer<'a> {
 
     /// Draws a page.
     pub fn page(&mut self, page: &Page) -> io::Result<()> {
-        let title = self.several.then_some(page.title.as_str());
         let is_first = self.pages == 0;
         self.pages += 1;
         match self.style {
@@ -198,10 +199,13 @@ impl<'a> Writer<'a> {
                 if !is_first {
                     writeln!(self.out)?;
                 }
-                text::page(self.out, page, title, text::Look { width, color })
+                text::page(self.out, page, text::Look { width, color })
             }
-            Style::Csv => csv::page(self.out, page, title, is_first),
-            Style::Markdown => markdown::page(self.out, page, title, is_first),
+            Style::Csv => {
+                let title = self.several.then_some(page.title.as_str());
+                csv::page(self.out, page, title, is_first)
+            }
+            Style::Markdown => markdown::page(self.out, page, is_first),
             Style::Html => html::page(self.out, page),
         }
     }

@@ -70,10 +70,38 @@ def make():
                 member.write(data)
     expect_value(path, load(path), variant="zip")
 
+    make_rebuilt(out)
     make_big_endian(out)
     make_old_streams(out)
     make_tar(out)
     make_wrapped()
+
+
+def make_rebuilt(out):
+    """Functions that tensors of other devices and of old versions are rebuilt by."""
+    stored = a.storage("0")
+    tensor = a.tensor_v2(stored, 0, (2, 3), (3, 1))
+    utils, dtype = "torch._utils", a.global_("torch", "float32")
+    array = a.build(
+        a.reduce(a.global_("numpy.core.multiarray", "_reconstruct"), a.global_("numpy", "ndarray"), (0,), a.py2("b")),
+        (1, (2, 2), a.build(a.reduce(a.global_("numpy", "dtype"), "f4", 0, 1), (3, "<", None, None, None, -1, -1, 0)),
+         False, a.reduce(a.global_("_codecs", "encode"), floats(*range(4)).decode("latin-1"), "latin1")))
+    main = {
+        "first_version": a.tensor(stored, 1, (2, 2), (2, 1)),
+        "from_cpu": a.reduce(a.global_(utils, "_rebuild_device_tensor_from_cpu_tensor"), tensor, dtype, "cpu", False),
+        "from_numpy": a.reduce(a.global_(utils, "_rebuild_device_tensor_from_numpy"), array, dtype, "cpu", False),
+        "from_type": a.reduce(a.global_("torch._tensor", "_rebuild_from_type"), a.global_(utils, "_rebuild_tensor_v2"),
+                              a.global_("torch", "Tensor"), (stored, 0, (6,), (1,), False, a.ordered_dict()), {}),
+        "parameter": a.reduce(a.global_(utils, "_rebuild_parameter"), tensor, True, a.ordered_dict()),
+    }
+    path = out / "rebuild-functions.pt"
+    write_zip(path, [("m/data.pkl", a.pickle_of(main)), ("m/byteorder", b"little"), ("m/data/0", floats(*range(6))),
+                     ("m/version", b"3\n")])
+    # A tensor that came from another device has a storage of its own in torch; here it is the one in the file.
+    tensors = entries_of(load(path))
+    for tensor in tensors:
+        tensor["tied_to"] = {"parameter": "from_cpu"}.get(tensor["name"])
+    expect(path, tensors, format="pytorch", variant="zip", root=None, library=library())
 
 
 def swap(data, width):

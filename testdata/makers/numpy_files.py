@@ -5,6 +5,7 @@ import warnings
 
 import numpy
 
+from . import assemble as a
 from .common import expect, folder, numpy_entry
 
 DTYPES = "? u1 i1 u2 i2 u4 i4 u8 i8 f2 f4 f8 c8 c16".split()
@@ -91,6 +92,16 @@ def make():
     with warnings.catch_warnings(action="ignore"):
         expect(path, [numpy_entry("tensor", numpy.load(path))], format="numpy", library=version())
 
+    # The module that NumPy before 1.0 named for the same function.
+    header = b"{'descr': '|O8', 'fortran_order': False, 'shape': (2,), }"
+    header += b" " * (-(10 + len(header) + 1) % 16) + b"\n"
+    made = a.reduce(a.global_("numpy.core._internal", "_reconstruct"), a.global_("numpy", "ndarray"), (0,), a.py2("b"))
+    kind = a.build(a.reduce(a.global_("numpy", "dtype"), a.py2("O8"), 0, 1), (3, a.py2("|"), None, None, None, -1, -1, 63))
+    path = out / "python2-objects.npy"
+    path.write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header
+                     + a.pickle_of(a.build(made, (1, (2,), kind, False, [None, a.py2("x")]))))
+    expect(path, [], format="numpy", root=None, library="by hand")
+
     arrays = {
         "weight": random("f4", 8, 4),
         "fortran": numpy.asfortranarray(random("f8", 3, 5)),
@@ -134,7 +145,7 @@ def make():
     several[:] = [random("f4", 3), None]
     path = out / "arrays-in-objects.npy"
     numpy.save(path, several)
-    expect(path, [numpy_entry("tensor.0", numpy.load(path, allow_pickle=True)[0])], format="numpy", root=None,
+    expect(path, [numpy_entry("0", numpy.load(path, allow_pickle=True)[0])], format="numpy", root=None,
            library=version())
 
 

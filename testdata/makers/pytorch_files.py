@@ -3,12 +3,14 @@
 import collections
 import pickle
 import random
+import tempfile
 
 import numpy
 import torch
 
 from . import torch_values as values
 from .common import entry, expect, folder
+from .hide_paths import hide_paths
 from .torch_expect import entries_of, expect_value, library, load, save, tensor_entry
 
 NEW_DTYPES = values.OLD_DTYPES + (
@@ -41,6 +43,7 @@ class Tagged(torch.Tensor):
 
 def make():
     out = folder("pytorch")
+    hide_paths()
     torch.manual_seed(15)
     save(out / "state_dict.pt", values.state_dict())
     save(out / "training.pt", values.training(), facts={"values": {"epoch": 3, "arch": "mlp", "loss": 0.25, "best": None}})
@@ -98,7 +101,10 @@ def make_parameters(out):
 
 
 def make_four_bits(out):
-    value = {"packed": values.quantized()["quint4x2"], "odd": torch.ones(1)}
+    torch.manual_seed(16)
+    two_bits = torch.quantize_per_channel(
+        torch.randn(4, 8), torch.full((4,), 0.5), torch.full((4,), 1.5), 0, torch.quint2x4)
+    value = {"packed": values.quantized()["quint4x2"], "two_bits": two_bits, "odd": torch.ones(1)}
     path = out / "quantized-4bit.pt"
     save(path, value)
 
@@ -133,12 +139,29 @@ def make_subclasses(out):
     ]
     expect(path, tensors, format="pytorch", variant="zip", library=library())
 
+    make_distributed(out)
     tagged = torch.arange(3.0).as_subclass(Tagged)
     tagged.tag = "x"
     path = out / "subclass.pt"
     torch.save({"tagged": tagged}, path)
     tensors = [tensor_entry("tagged", torch.arange(3.0))]
     expect(path, tensors, format="pytorch", variant="zip", library=library())
+
+
+def make_distributed(out):
+    """The part of a tensor that one process of one has."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/init", rank=0, world_size=1)
+        value = torch.arange(6.0).reshape(2, 3)
+        tensor = distribute_tensor(value, init_device_mesh("cpu", (1,)), [Shard(0)])
+        path = out / "distributed.pt"
+        torch.save({"weight": tensor}, path)
+        torch.distributed.destroy_process_group()
+    tensors = [tensor_entry("weight._local_tensor", value)]
+    expect(path, tensors, format="pytorch", variant="zip", root=None, library=library(), subset=True)
 
 
 def make_legacy(out):

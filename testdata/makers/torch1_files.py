@@ -4,6 +4,7 @@ import torch
 
 from . import torch_values as values
 from .common import folder
+from .hide_paths import hide_paths
 from .torch_expect import save
 from .torchscript_files import Inner
 from .torchscript_files import save as save_script
@@ -12,6 +13,7 @@ from .torchscript_files import save as save_script
 def make():
     assert torch.__version__.startswith("1.13."), torch.__version__
     out = folder("pytorch")
+    hide_paths()
     torch.manual_seed(40)
 
     def both(name, value):

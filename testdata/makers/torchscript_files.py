@@ -8,6 +8,7 @@ from typing import Dict, List, Optional
 import torch
 
 from .common import expect, folder
+from .hide_paths import drop_traces, hide_paths
 from .torch_expect import library, tensor_entry
 
 
@@ -99,6 +100,8 @@ def walk(value, path=None):
 
 def save(path, module):
     module.save(str(path))
+    if isinstance(module, torch.jit.TopLevelTracedModule):
+        drop_traces(path)
     tensors = list(walk(read(path)))
     # What torch itself loads must be among them.
     loaded = dict(torch.jit.load(path).state_dict())
@@ -109,6 +112,7 @@ def save(path, module):
 
 def make():
     out = folder("pytorch")
+    hide_paths()
     torch.manual_seed(21)
     save(out / "script.pt", torch.jit.script(Outer()))
     save(out / "trace.pt", torch.jit.trace(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()), torch.ones(1, 3)))

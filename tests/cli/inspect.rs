@@ -10,7 +10,7 @@ fn the_table_folds_layers_and_escapes_names() {
         .unwrap()
         .len();
     let expected = format!(
-        "path        m.safetensors
+        "m.safetensors
 format      safetensors
 size        {size} B
 tensors     3

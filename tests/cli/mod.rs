@@ -1,5 +1,6 @@
 //! The program itself.
 
+mod convert;
 mod inspect;
 mod show;
 mod support;

@@ -77,3 +77,22 @@ fn long_arrays_are_cut_and_say_how_long_they_are() {
     }
     assert!(checked > 0);
 }
+
+#[test]
+fn the_test_data_has_every_dtype() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (_, expected) in good_files() {
+        let tensors = expected["tensors"].as_array().unwrap();
+        seen.extend(
+            tensors
+                .iter()
+                .map(|t| t["dtype"].as_str().unwrap().to_owned()),
+        );
+    }
+    let missing: Vec<String> = ckpt::DType::ALL
+        .iter()
+        .map(ToString::to_string)
+        .filter(|name| !seen.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

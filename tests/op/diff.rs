@@ -329,7 +329,7 @@ fn transposed_matrices_are_recognised() {
         verdict(f32s("w", &[300, 200], &a), transposed.clone()),
         Verdict::Transposed
     );
-    let mut other = b.clone();
+    let mut other = b;
     other[59_999] += 1.0;
     assert_eq!(
         verdict(f32s("w", &[300, 200], &a), f32s("w", &[200, 300], &other)),

@@ -12,8 +12,11 @@ use ckpt::text::{grouped, human_bytes, human_count};
 /// Characters of a value that are shown, unless all was asked for.
 const SHORT: usize = 72;
 
+/// Elements of a list that are shown one by one.
+const LISTED: usize = 16;
+
 /// Entries of metadata or values that are shown, unless all was asked for.
-const ENTRIES: usize = 48;
+const ENTRIES: usize = 40;
 
 /// Remarks of one kind that are shown.
 const REMARKS: usize = 5;
@@ -52,7 +55,6 @@ fn facts(found: &Found) -> Facts {
     let totals = inspect::totals(checkpoint);
     let mut entries: Vec<(String, String)> = Vec::new();
     let mut add = |key: &str, value: String| entries.push((key.to_owned(), value));
-    add("path", checkpoint.path.clone());
     add(
         "format",
         match checkpoint.variant.as_str() {
@@ -188,18 +190,67 @@ fn in_full(value: &Value) -> String {
 
 /// One line that says what the value is, if not all of it.
 fn in_short(value: &Value) -> String {
-    let text = match value {
-        Value::Text(text) => return shorten(text),
-        Value::Array(array) => return format!("[{} x {}]", array.element, array.length),
-        Value::List(items) if items.len() > 16 => {
-            return format!("[{} x {}]", kind_of(items), items.len());
+    match value {
+        Value::Text(text) => shorten(text),
+        value => {
+            let mut line = String::new();
+            write_short(value, &mut line);
+            if line.chars().count() > SHORT {
+                line = line.chars().take(SHORT).collect();
+                line.push_str("...");
+            }
+            line
         }
-        Value::Map(entries) if entries.len() > 16 => {
-            return format!("{{{} keys}}", entries.len());
+    }
+}
+
+/// Writes a value until the line is full.
+fn write_short(value: &Value, line: &mut String) {
+    if line.len() > 4 * SHORT {
+        return;
+    }
+    let list = |line: &mut String, items: &[Value]| {
+        for (index, item) in items.iter().enumerate().take(SHORT) {
+            line.push_str(if index > 0 { ", " } else { "" });
+            write_short(item, line);
         }
-        value => serde_json::to_string(&Plain { value, all: false }).unwrap_or_default(),
     };
-    shorten(&text)
+    match value {
+        Value::Null => line.push_str("None"),
+        Value::Bool(value) => line.push_str(if *value { "True" } else { "False" }),
+        Value::Int(value) => line.push_str(&value.to_string()),
+        Value::Unsigned(value) => line.push_str(&value.to_string()),
+        Value::Float(value) => line.push_str(&short_float(*value)),
+        Value::Text(text) => line.push_str(&shorten(text)),
+        Value::Array(array) => line.push_str(&format!("[{} x {}]", array.element, array.length)),
+        Value::List(items) if items.len() > LISTED => {
+            line.push_str(&format!("[{} x {}]", kind_of(items), items.len()));
+        }
+        Value::List(items) => {
+            line.push('[');
+            list(line, items);
+            line.push(']');
+        }
+        Value::Map(entries) => {
+            line.push('{');
+            for (index, (key, value)) in entries.iter().enumerate().take(SHORT) {
+                line.push_str(if index > 0 { ", " } else { "" });
+                line.push_str(&shorten(key));
+                line.push_str(": ");
+                write_short(value, line);
+            }
+            line.push('}');
+        }
+    }
+}
+
+/// In as few digits as say which number is meant; one that came from an `f32` needs fewer.
+fn short_float(value: f64) -> String {
+    let single = value as f32;
+    match f64::from(single) == value {
+        true => format!("{single:?}"),
+        false => format!("{value:?}"),
+    }
 }
 
 /// The beginning of a text, on one line, and how long it is.

@@ -119,6 +119,6 @@ fn compare(
 }
 
 fn differs(tensor: &str, problem: &str) -> Error {
-    let message = format!("the output is not what was meant: {problem}; nothing was written");
+    let message = format!("the output is not what was meant: {problem}; it gets no name");
     Error::new(Kind::Io, message).in_tensor(tensor)
 }

@@ -8,7 +8,7 @@ mod zip;
 
 use super::{Codec, Packed, Source, inflate};
 use crate::error::{Error, Result};
-use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// The members of an archive, in the order of its directory.
 #[derive(Debug)]
@@ -18,7 +18,10 @@ pub struct Archive {
     pub members: Vec<Member>,
     /// What is odd but readable.
     pub oddities: Vec<Oddity>,
-    by_name: HashMap<String, usize>,
+    /// Indices of members, ordered by name and then by place in the directory.
+    by_name: Vec<usize>,
+    /// The stretch of the file that was read last for members' own headers.
+    window: Mutex<zip::Window>,
 }
 
 /// One member, as the directory describes it.
@@ -113,24 +116,31 @@ impl Archive {
     }
 
     fn new(source: &Source, members: Vec<Member>) -> Archive {
-        let mut archive = Archive {
-            source: source.clone(),
-            by_name: HashMap::with_capacity(members.len()),
-            members: Vec::new(),
-            oddities: Vec::new(),
-        };
-        for (index, member) in members.iter().enumerate() {
-            if archive.by_name.insert(member.name.clone(), index).is_some() {
-                archive.oddities.push(Oddity {
+        let mut by_name: Vec<usize> = (0..members.len()).collect();
+        let name = |&index: &usize| members.get(index).map(|member| member.name.as_str());
+        by_name.sort_by_key(name);
+        let mut oddities = Vec::new();
+        for pair in by_name.windows(2) {
+            let [before, after] = pair else { continue };
+            let (before, Some(after)) = (name(before), members.get(*after)) else {
+                continue;
+            };
+            if before == Some(&after.name) {
+                oddities.push(Oddity {
                     rule: "duplicate-member",
-                    offset: source.file_offset(member.directory_offset),
-                    member: Some(member.name.clone()),
+                    offset: source.file_offset(after.directory_offset),
+                    member: Some(after.name.clone()),
                     text: "the name occurs twice in the archive; the last one is used".to_owned(),
                 });
             }
         }
-        archive.members = members;
-        archive
+        Archive {
+            source: source.clone(),
+            members,
+            oddities,
+            by_name,
+            window: Mutex::default(),
+        }
     }
 
     /// The file that the archive lies in.
@@ -140,7 +150,10 @@ impl Archive {
 
     /// The member of exactly this name; of several the last.
     pub fn find(&self, name: &str) -> Option<&Member> {
-        self.members.get(*self.by_name.get(name)?)
+        let member = |&index: &usize| self.members.get(index);
+        let after = |index: &usize| member(index).is_none_or(|member| *member.name <= *name);
+        let last = self.by_name.partition_point(after).checked_sub(1)?;
+        member(self.by_name.get(last)?).filter(|member| member.name == name)
     }
 
     /// Where a member's bytes are. Reads the member's own header.
@@ -153,7 +166,9 @@ impl Archive {
             let error = error.in_member(&member.name).at(offset);
             error.in_file(self.source.name())
         };
-        let offset = zip::payload_offset(&self.source, member).map_err(place)?;
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = zip::payload_offset(&self.source, member, &mut window).map_err(place)?;
+        drop(window);
         match member.method {
             Method::Stored => Ok(Content::Stored {
                 offset,

@@ -21,6 +21,40 @@ const DIRECTORY_ENTRY_LEN: u64 = 46;
 const MASK_16: u64 = 0xffff;
 const MASK_32: u64 = 0xffff_ffff;
 
+/// Bytes read at once where members are small, so that a hundred thousand of them do not take as
+/// many reads.
+const WINDOW: u64 = 64 << 10;
+
+/// A member behind which the next header is worth reading along.
+const SMALL: u64 = 4096;
+
+/// A stretch of the file.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// `len` bytes at `offset`, fewer where the file ends; `more` are read along.
+    fn read(&mut self, source: &Source, offset: u64, len: u64, more: u64) -> Result<&[u8]> {
+        if self.within(offset, len).is_none() {
+            self.bytes = source.read_prefix(offset, len.saturating_add(more))?;
+            self.start = offset;
+        }
+        let held = usize::try_from(len)
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len());
+        let short = self.bytes.get(..held).unwrap_or_default();
+        Ok(self.within(offset, len).unwrap_or(short))
+    }
+
+    fn within(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        let start = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.bytes.get(start..)?.get(..usize::try_from(len).ok()?)
+    }
+}
+
 /// What the end records say about the directory.
 struct Directory {
     entries: u64,
@@ -286,7 +320,7 @@ fn check_entry(
 ///
 /// torch ignores the header's name; a file in which the two differ reads differently in other
 /// programs, so it is refused here.
-pub(super) fn payload_offset(source: &Source, member: &Member) -> Result<u64> {
+pub(super) fn payload_offset(source: &Source, member: &Member, window: &mut Window) -> Result<u64> {
     if member.is_encrypted {
         return Err(Error::unsupported("is encrypted"));
     }
@@ -294,7 +328,12 @@ pub(super) fn payload_offset(source: &Source, member: &Member) -> Result<u64> {
         return Ok(member.header_offset);
     }
     let head_len = LOCAL_LEN.saturating_add(member.raw_name_len.into());
-    let head = source.read_prefix(member.header_offset, head_len)?;
+    let more = if member.packed_len <= SMALL {
+        WINDOW
+    } else {
+        0
+    };
+    let head = window.read(source, member.header_offset, head_len, more)?;
     let short = || Error::malformed("the header of the member lies outside the file");
     let field_16 = |at: usize| -> Result<u64> {
         let bytes = head.get(at..).and_then(<[u8]>::first_chunk::<2>);

@@ -1,3 +1,5 @@
+//! Every form of the loops against the portable one, and that against slow sums.
+
 use super::*;
 
 const KINDS: [Narrow; 5] = [

@@ -1,0 +1,252 @@
+//! `ckpt stats`: numbers about every tensor.
+
+mod document;
+mod order;
+mod page;
+
+use super::Status;
+use super::args::{Format, Global, RootArgs, SelectionArgs};
+use super::json::{self, Failure};
+use super::output;
+use super::progress::Bar;
+use ckpt::format;
+use ckpt::model::Level;
+use ckpt::op::group::Grouping;
+use ckpt::op::root::{self, Choice};
+use ckpt::op::select::Selection;
+use ckpt::op::stats::{self, Options, Stats};
+use ckpt::report::{Block, Page, Remark, Severity, Writer};
+use ckpt::{Error, Result};
+use document::Document;
+use order::Column;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What `--quantiles` finds unless it is told.
+const QUANTILES: &str = "0.01,0.05,0.25,0.5,0.75,0.95,0.99";
+
+/// Quantiles and bins that can be asked for.
+const MOST_QUANTILES: usize = 1000;
+
+/// The arguments of `ckpt stats`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Every element is read. Statistics are over finite elements, std is the \
+population's, l1 and l2 are norms; quantised tensors are measured after dequantisation.
+
+Quantiles and histograms come from counts in buckets: exact for types of at most 16 bits \
+(GGUF blocks are not among them) and for values of at most 8 significant bits, otherwise each \
+value is taken as the middle of its bucket, within 0.4 %.
+
+Examples:
+  ckpt stats model.safetensors                    a row a tensor
+  ckpt stats model.gguf --by layer                a row a layer
+  ckpt stats model.pt --by 'model.layers.*.mlp'   a row for each beginning that matches
+  ckpt stats model.pt --sort std --top 10         the ten that vary most
+  ckpt stats model.pt --quantiles=0.001,0.999 --histogram -i '*.weight'
+  ckpt stats model.safetensors --json | jq '.tensors[] | select(.nans > 0) | .name'"
+)]
+pub(crate) struct Args {
+    /// Files, indexes or folders
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Quantiles too: a list between 0 and 1 [default: 0.01,0.05,0.25,0.5,0.75,0.95,0.99]
+    #[arg(long, value_name = "LIST", num_args = 0..=1, require_equals = true,
+          default_missing_value = QUANTILES, value_delimiter = ',')]
+    quantiles: Vec<f64>,
+    /// How many elements lie in each of BINS equal parts between min and max [default: 16]
+    #[arg(long, value_name = "BINS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "16", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    histogram: Option<u16>,
+    /// One row for tensors of the same layer, module or dtype, or for each beginning of a name
+    /// that a glob matches
+    #[arg(long, value_name = "layer|module|dtype|GLOB")]
+    by: Option<String>,
+    /// The order of the rows; numbers start with the largest
+    #[arg(long, value_name = "COLUMN", value_enum)]
+    sort: Option<Column>,
+    /// The other way round
+    #[arg(long)]
+    reverse: bool,
+    /// Only the first N rows
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
+    let request = Request::new(args, global)?;
+    if let [path] = args.paths.as_slice() {
+        let stats = request.measure(path)?;
+        global.emit(|out| request.write_one(out, &stats))?;
+        return Ok(status_of(&stats));
+    }
+    let mut status = Status::Done;
+    global.emit(|out| {
+        status = request.write_all(out, &args.paths)?;
+        Ok(())
+    })?;
+    Ok(status)
+}
+
+/// Tensors that could not be read are trouble, even though the others are reported.
+fn status_of(stats: &Stats) -> Status {
+    match stats.failures.is_empty() {
+        true => Status::Done,
+        false => Status::Trouble,
+    }
+}
+
+/// What was asked for.
+struct Request<'a> {
+    args: &'a Args,
+    global: &'a Global,
+    selection: Selection,
+    choice: Choice,
+    by: Option<Grouping>,
+}
+
+impl<'a> Request<'a> {
+    fn new(args: &'a Args, global: &'a Global) -> Result<Request<'a>> {
+        if args.quantiles.len() > MOST_QUANTILES {
+            return Err(Error::usage(format!(
+                "{} quantiles are asked for; the limit is {MOST_QUANTILES}",
+                args.quantiles.len()
+            )));
+        }
+        Ok(Request {
+            args,
+            global,
+            selection: args.selection.selection()?,
+            choice: args.root.choice(Choice::Auto),
+            by: args.by.as_deref().map(Grouping::read).transpose()?,
+        })
+    }
+
+    fn measure(&self, path: &Path) -> Result<Stats> {
+        let mut checkpoint = format::open(path)?;
+        self.selection.apply(&mut checkpoint)?;
+        let rooted = root::restrict(checkpoint, &self.choice)?;
+        let checkpoint = rooted.checkpoint;
+        let name = checkpoint.path.clone();
+        let root = checkpoint.root.as_deref().unwrap_or_default();
+        self.global.say_left_out(&name, root, &rooted.left_out);
+        self.global
+            .say_notes(&name, &checkpoint.notes, Level::Warning);
+
+        let bar = Bar::new(self.global, "stats", checkpoint.totals().1);
+        let options = Options {
+            threads: self.global.threads(),
+            quantiles: self.args.quantiles.clone(),
+            bins: self.args.histogram.map_or(0, usize::from),
+            by: self.by.clone(),
+            progress: &bar,
+            ..Options::default()
+        };
+        let mut stats = stats::stats(&checkpoint, &options)?;
+        drop(bar);
+        self.say_troubles(&stats);
+        order::arrange(&mut stats.rows, self.args.sort, self.args.reverse);
+        stats.rows.truncate(self.args.top.unwrap_or(usize::MAX));
+        Ok(stats)
+    }
+
+    fn say_troubles(&self, stats: &Stats) {
+        for (name, why) in &stats.absent {
+            let text = format!("tensor `{name}` has no statistics: {why}");
+            self.global.say(&format!("{}: note: {text}", stats.path));
+        }
+        for error in &stats.failures {
+            output::say_error(error);
+        }
+    }
+
+    fn write_one(&self, out: &mut dyn Write, stats: &Stats) -> io::Result<()> {
+        if self.global.format() == Format::Json {
+            json::write(out, &self.document(stats))?;
+            return writeln!(out);
+        }
+        let mut writer = Writer::new(out, self.global.style(), false)?;
+        writer.page(&self.page(stats))?;
+        writer.finish()
+    }
+
+    /// Several paths: each stands for itself, so a failure does not end the others.
+    fn write_all(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
+        if self.global.format() == Format::Json {
+            return self.write_array(out, paths);
+        }
+        let mut status = Status::Done;
+        let mut writer = Writer::new(out, self.global.style(), true)?;
+        for path in paths {
+            let page = match self.measure(path) {
+                Ok(stats) => {
+                    status = worse(status, status_of(&stats));
+                    self.page(&stats)
+                }
+                Err(error) => {
+                    status = Status::Trouble;
+                    output::say_error(&error);
+                    failure_page(path, &error)
+                }
+            };
+            writer.page(&page)?;
+        }
+        writer.finish()?;
+        Ok(status)
+    }
+
+    fn write_array(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
+        let mut status = Status::Done;
+        for (index, path) in paths.iter().enumerate() {
+            out.write_all(if index == 0 { b"[\n" } else { b",\n" })?;
+            match self.measure(path) {
+                Ok(stats) => {
+                    status = worse(status, status_of(&stats));
+                    json::write(out, &self.document(&stats))?;
+                }
+                Err(error) => {
+                    status = Status::Trouble;
+                    output::say_error(&error);
+                    let failure = Failure {
+                        schema: document::SCHEMA,
+                        path: &path.to_string_lossy(),
+                        error: error.to_string(),
+                    };
+                    json::write(out, &failure)?;
+                }
+            }
+        }
+        out.write_all(b"\n]\n")?;
+        Ok(status)
+    }
+
+    fn document<'b>(&'b self, stats: &'b Stats) -> Document<'b> {
+        Document::new(stats, &self.args.quantiles)
+    }
+
+    fn page(&self, stats: &Stats) -> Page {
+        page::page(stats, self.args, self.global)
+    }
+}
+
+fn worse(a: Status, b: Status) -> Status {
+    match a {
+        Status::Done => b,
+        _ => a,
+    }
+}
+
+fn failure_page(path: &Path, error: &Error) -> Page {
+    let remark = Remark {
+        severity: Severity::Error,
+        text: error.to_string(),
+    };
+    Page {
+        title: path.to_string_lossy().into_owned(),
+        blocks: vec![Block::Remarks(vec![remark])],
+    }
+}

@@ -1,0 +1,237 @@
+//! The page of `ckpt stats`: totals, and a row a tensor.
+
+use super::Args;
+use crate::cli::args::{Format, Global};
+use ckpt::op::stats::{Measures, Number, Outcome, Row, Stats, Totals};
+use ckpt::report::{Block, Cell, Column, Facts, Kind, Page, Style, Table};
+use ckpt::text::{grouped, human_bytes, human_count};
+
+/// Columns of a terminal from which on a histogram fits beside the rest.
+const WIDE: usize = 120;
+
+/// Bins of a histogram that is drawn in a cell.
+const DRAWN: usize = 32;
+
+/// Draws what was found.
+pub(super) fn page(stats: &Stats, args: &Args, global: &Global) -> Page {
+    let mut blocks = Vec::new();
+    if !stats.rows.is_empty() {
+        let layout = Layout::new(stats, args, global);
+        blocks.push(Block::Table(Table {
+            columns: layout.columns(),
+            rows: stats.rows.iter().map(|row| layout.row(row)).collect(),
+        }));
+    }
+    blocks.push(Block::Facts(facts(&stats.totals)));
+    Page {
+        title: stats.path.clone(),
+        blocks,
+    }
+}
+
+fn facts(totals: &Totals) -> Facts {
+    let count = |value: u64| match value {
+        0..1000 => value.to_string(),
+        _ => format!("{} ({})", human_count(value), grouped(value)),
+    };
+    let entries = [
+        ("tensors", grouped(totals.tensors)),
+        ("elements", count(totals.elements)),
+        ("data", human_bytes(totals.bytes)),
+        ("zeros", count(totals.zeros)),
+        ("nans", count(totals.nans)),
+        ("infs", count(totals.infs)),
+    ];
+    Facts {
+        title: "total".to_owned(),
+        entries: entries.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+    }
+}
+
+/// Which columns there are, and how numbers are written in them.
+struct Layout<'a> {
+    quantiles: &'a [f64],
+    /// Every statistic with all of its digits, for programs.
+    is_full: bool,
+    is_grouped: bool,
+    has_nonfinite: bool,
+    has_remarks: bool,
+    has_histogram: bool,
+}
+
+impl<'a> Layout<'a> {
+    fn new(stats: &Stats, args: &'a Args, global: &Global) -> Layout<'a> {
+        let is_full = global.format() == Format::Csv;
+        let fits = match global.style() {
+            Style::Text { width, .. } => width.is_none_or(|width| width >= WIDE),
+            _ => true,
+        };
+        let bins = args.histogram.map_or(0, usize::from);
+        let totals = &stats.totals;
+        Layout {
+            quantiles: &args.quantiles,
+            is_full,
+            is_grouped: args.by.is_some(),
+            has_nonfinite: is_full || totals.nans > 0 || totals.infs > 0,
+            has_remarks: is_full || stats.rows.iter().any(|row| !remark(row).is_empty()),
+            has_histogram: bins > 0 && (is_full || fits && bins <= DRAWN),
+        }
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let number = |title: &'static str| Column::new(title, Kind::Number);
+        let mut columns = vec![
+            Column::new("name", Kind::Name),
+            Column::new("dtype", Kind::Text),
+        ];
+        match self.is_grouped {
+            true => columns.push(number("tensors")),
+            false => columns.push(Column::new("shape", Kind::Text)),
+        }
+        if self.is_full || self.is_grouped {
+            columns.push(number("elements"));
+        }
+        columns.extend(["min", "max", "mean", "std"].map(number));
+        if self.is_full {
+            columns.extend(["abs_max", "l1", "l2"].map(number));
+        }
+        columns.push(number("zeros"));
+        if self.has_nonfinite {
+            columns.extend(["nans", "infs"].map(number));
+        }
+        if self.is_full {
+            columns.push(number("first_nonfinite"));
+        }
+        let title = |at: &f64| format!("q{at}");
+        columns.extend(
+            self.quantiles
+                .iter()
+                .map(|at| Column::new(title(at), Kind::Number)),
+        );
+        if self.has_histogram {
+            columns.push(Column::new("histogram", Kind::Text));
+        }
+        if self.has_remarks {
+            columns.push(Column::new("remarks", Kind::Text));
+        }
+        columns
+    }
+
+    fn row(&self, row: &Row) -> Vec<Cell> {
+        let found = row.measures();
+        let mut cells = vec![
+            Cell::text(&row.name),
+            Cell::Text(row.dtype.map_or("mixed".to_owned(), |d| d.to_string())),
+            match &row.shape {
+                Some(shape) => Cell::Text(shape.to_string()),
+                None => Cell::Count(row.tensors),
+            },
+        ];
+        if self.is_full || self.is_grouped {
+            cells.push(Cell::Count(row.elements));
+        }
+        let number = |value: Option<Number>| value.map_or(Cell::Empty, |v| self.number(v));
+        let float = |value: Option<f64>| number(value.map(Number::Float));
+        let count = |value: fn(&Measures) -> u64| {
+            found.map_or(Cell::Empty, |found| Cell::Count(value(found)))
+        };
+        cells.push(number(found.and_then(Measures::min)));
+        cells.push(number(found.and_then(Measures::max)));
+        cells.push(float(found.and_then(Measures::mean)));
+        cells.push(float(found.and_then(Measures::std)));
+        if self.is_full {
+            cells.push(number(found.and_then(Measures::abs_max)));
+            cells.push(float(found.and_then(|found| found.moments.l1())));
+            cells.push(float(found.and_then(|found| found.moments.l2())));
+        }
+        cells.push(count(|found| found.moments.zeros));
+        if self.has_nonfinite {
+            cells.push(count(|found| found.moments.nans));
+            cells.push(count(|found| found.moments.infs));
+        }
+        if self.is_full {
+            let first = found.and_then(|found| found.moments.first_nonfinite);
+            cells.push(first.map_or(Cell::Empty, Cell::Count));
+        }
+        let quantiles = found.map_or(&[][..], |found| &found.quantiles);
+        cells.extend((0..self.quantiles.len()).map(|index| float(quantiles.get(index).copied())));
+        if self.has_histogram {
+            let counts = found.map_or(&[][..], |found| &found.histogram);
+            cells.push(Cell::Text(self.histogram(counts)));
+        }
+        if self.has_remarks {
+            cells.push(Cell::Text(remark(row)));
+        }
+        cells
+    }
+
+    fn number(&self, value: Number) -> Cell {
+        Cell::Text(match value {
+            Number::Integer(value) => value.to_string(),
+            Number::Float(value) if self.is_full => format!("{value:?}"),
+            Number::Float(value) => short(value),
+        })
+    }
+
+    fn histogram(&self, counts: &[u64]) -> String {
+        if self.is_full {
+            let counts: Vec<String> = counts.iter().map(u64::to_string).collect();
+            return counts.join(" ");
+        }
+        bars(counts)
+    }
+}
+
+/// A float as people read it: four significant digits.
+fn short(value: f64) -> String {
+    let magnitude = value.abs();
+    match magnitude {
+        0.0 => "0".to_owned(),
+        1e-3..1e5 => {
+            let whole = magnitude.log10().floor().max(-4.0) as i32;
+            let decimals = (3 - whole).max(0) as usize;
+            format!("{value:.decimals$}")
+        }
+        _ => format!("{value:.3e}"),
+    }
+}
+
+/// Counts as bars of eight heights; none of them hides a count that is not zero.
+fn bars(counts: &[u64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = counts.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let bar = |&count: &u64| match count {
+        0 => ' ',
+        _ => BARS[((count as f64 / most * 8.0).ceil() as usize).clamp(1, 8) - 1],
+    };
+    counts.iter().map(bar).collect()
+}
+
+/// What is unusual about a row.
+fn remark(row: &Row) -> String {
+    match (&row.outcome, &row.tied_to) {
+        (Outcome::Absent(why) | Outcome::Failed(why), _) => why.clone(),
+        (Outcome::Measured(_), Some(name)) => format!("= {name}"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_have_four_digits() {
+        let found = [0.0, 1.0, -0.123_456, 12345.6, 1e6, 1e-5, 0.001_234_56].map(short);
+        let expected = [
+            "0", "1.000", "-0.1235", "12346", "1.000e6", "1.000e-5", "0.001235",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn bars_show_every_count_that_is_not_zero() {
+        assert_eq!(bars(&[0, 1, 500, 1000]), " ▁▄█");
+        assert_eq!(bars(&[0, 0]), "  ");
+    }
+}

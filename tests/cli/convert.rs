@@ -1,0 +1,136 @@
+//! `ckpt convert`, from the outside.
+
+use super::support::ckpt_in;
+use crate::support::testdata;
+use safetensors::SafeTensors;
+use serde_json::{Value as Json, json};
+use std::path::Path;
+
+/// A safetensors file of one F32 vector `w` and one I64 vector `n`, made by the official crate.
+fn write_source(folder: &Path) {
+    let w: Vec<u8> = [1.0f32, 1e-42, 3.4e38, -2.5]
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    let n: Vec<u8> = [7i64, -7].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let view = |dtype, shape, data| safetensors::tensor::TensorView::new(dtype, shape, data);
+    let tensors = [
+        ("w", view(safetensors::Dtype::F32, vec![4], &w).unwrap()),
+        ("n", view(safetensors::Dtype::I64, vec![2], &n).unwrap()),
+    ];
+    let bytes = safetensors::serialize(tensors, None).unwrap();
+    std::fs::write(folder.join("a.safetensors"), bytes).unwrap();
+}
+
+#[test]
+fn casts_floats_only_and_reports_what_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    write_source(folder.path());
+    let args = [
+        "convert",
+        "a.safetensors",
+        "b.safetensors",
+        "--dtype",
+        "f16",
+        "--verify",
+        "--json",
+    ];
+    let ran = ckpt_in(folder.path(), &args);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["schema"], "ckpt.convert/1");
+    assert_eq!(report["verified"], true);
+    let w = report["tensors"].as_array().unwrap();
+    let w = w.iter().find(|tensor| tensor["name"] == "w").unwrap();
+    assert_eq!(w["from"], json!({"name": "w", "dtype": "F32"}));
+    assert_eq!((&w["overflow"], &w["underflow"]), (&json!(1), &json!(1)));
+    let bytes = std::fs::read(folder.path().join("b.safetensors")).unwrap();
+    assert_eq!(report["outputs"][0]["bytes"], bytes.len());
+    let read = SafeTensors::deserialize(&bytes).unwrap();
+    // 1, 0, infinity, -2.5 as halves.
+    let halves: Vec<u8> = [0x3c00u16, 0, 0x7c00, 0xc100]
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    assert_eq!(read.tensor("w").unwrap().data(), halves);
+    assert_eq!(read.tensor("n").unwrap().dtype(), safetensors::Dtype::I64);
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_knows_every_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    write_source(folder.path());
+    let run = |extra: &str| {
+        let args = [
+            "convert",
+            "a.safetensors",
+            "b.safetensors",
+            "--max-shard-size",
+            "16",
+            "--json",
+        ];
+        let ran = ckpt_in(folder.path(), &[&args[..], &[extra]].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        serde_json::from_str::<Json>(&ran.stdout).unwrap()
+    };
+    let planned = run("--dry-run");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let written = run("--no-sync");
+    assert_eq!(planned["outputs"], written["outputs"]);
+    let outputs = written["outputs"].as_array().unwrap();
+    assert_eq!(outputs[0]["file"], "b-00001-of-00002.safetensors");
+    assert_eq!(outputs[2]["file"], "b.safetensors.index.json");
+    for output in outputs {
+        let path = folder.path().join(output["file"].as_str().unwrap());
+        assert_eq!(output["bytes"], std::fs::metadata(path).unwrap().len());
+    }
+    let checkpoint = ckpt::format::open(&folder.path().join("b.safetensors.index.json")).unwrap();
+    assert_eq!(checkpoint.tensors.len(), 2);
+}
+
+#[test]
+fn the_bytes_are_the_same_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = testdata("pytorch/dtypes.pt");
+    let mut outputs = Vec::new();
+    for threads in ["1", "2", "7"] {
+        let args = [
+            "convert",
+            source.to_str().unwrap(),
+            "o.safetensors",
+            "-f",
+            "-j",
+            threads,
+        ];
+        let ran = ckpt_in(folder.path(), &args);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        outputs.push(std::fs::read(folder.path().join("o.safetensors")).unwrap());
+    }
+    assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn refuses_to_overwrite_and_to_replace_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    write_source(folder.path());
+    std::fs::write(folder.path().join("b.safetensors"), "mine").unwrap();
+    let ran = ckpt_in(
+        folder.path(),
+        &["convert", "a.safetensors", "b.safetensors"],
+    );
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("--force"), "{}", ran.stderr);
+    assert_eq!(
+        std::fs::read(folder.path().join("b.safetensors")).unwrap(),
+        b"mine"
+    );
+    let same = ["convert", "a.safetensors", "a.safetensors", "-f"];
+    let ran = ckpt_in(folder.path(), &same);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("--in-place"), "{}", ran.stderr);
+    let ran = ckpt_in(
+        folder.path(),
+        &[&same[..], &["--in-place", "--dtype", "bf16"]].concat(),
+    );
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+}
