@@ -7,5 +7,5 @@ pub mod inspect;
 pub mod root;
 pub mod select;
 pub mod show;
-pub mod workflow;
 pub mod stats;
+pub mod workflow;
