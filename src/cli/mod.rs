@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod show;
 mod stats;
+mod workflow;
 
 use args::Global;
 use ckpt::{Error, Result};
@@ -21,7 +22,6 @@ pub(crate) enum Status {
     /// Done, same, clean: 0.
     Done,
     /// Differences or findings: 1.
-    #[allow(dead_code)] // no command so far finds anything
     Findings,
     /// Bad usage, an unreadable file, a failed write: 2.
     Trouble,
@@ -69,6 +69,8 @@ enum Command {
     Show(show::Args),
     /// Another format, dtype or sharding
     Convert(convert::Args),
+    /// The model files that a ComfyUI workflow needs, and whether they are there and right
+    Workflow(workflow::Args),
 }
 
 /// Runs the program on the process's arguments.
@@ -89,6 +91,7 @@ fn dispatch(cli: &Cli) -> Result<Status> {
         Command::Stats(args) => stats::run(args, &cli.global),
         Command::Show(args) => show::run(args, &cli.global),
         Command::Convert(args) => convert::run(args, &cli.global),
+        Command::Workflow(args) => workflow::run(args, &cli.global),
     }
 }
 

@@ -6,6 +6,7 @@ mod inspect;
 mod root;
 mod select;
 mod show;
+mod stats;
 
 use ckpt::DType;
 use ckpt::io::Source;
