@@ -41,6 +41,15 @@ pub(super) fn detect(head: &[u8]) -> bool {
     number.is_some_and(|rest| rest.starts_with(&MAGIC))
 }
 
+/// Whether a pickle that ends at `end` stands where a stream has its magic number: the version
+/// and the system follow.
+pub(super) fn follows(source: &Source, end: u64) -> bool {
+    let version = pickle::read(source, end).ok();
+    let version = version.filter(|version| version.graph.int(version.root) == Some(VERSION));
+    let system = version.and_then(|version| pickle::read(source, version.end).ok());
+    system.is_some_and(|system| matches!(system.graph.view(system.root), View::Dict(_)))
+}
+
 /// A stream and what was odd about it.
 pub(super) fn read(source: &Source) -> Result<(Unpickled, Vec<Note>)> {
     let (unpickled, end, mut notes) = read_parts(source, 0)?;
@@ -89,7 +98,7 @@ fn read_parts(source: &Source, nesting: usize) -> Result<(Unpickled, u64, Vec<No
         root: main.root,
         source: source.clone(),
         storages: Storages::new(Place::Runs(runs), ByteOrder::Little),
-        tensors: HashMap::new(),
+        tensors: None,
         nesting,
     };
     Ok((unpickled, end, notes))

@@ -24,6 +24,7 @@
 
 pub(super) mod dtypes;
 mod legacy;
+mod members;
 mod names;
 mod rebuild;
 mod storage;
@@ -37,7 +38,6 @@ use crate::io::archive::Archive;
 use crate::io::{ByteOrder, Source};
 use crate::model::{Checkpoint, Level, Note, Value, Winner};
 use crate::pickle::{self, View};
-use std::collections::HashMap;
 use storage::{Place, Storages, Unpickled};
 
 /// The PyTorch format.
@@ -153,6 +153,10 @@ fn read_bare(source: &Source) -> Result<(Unpickled, Vec<Note>)> {
     }
     let rest = source.len().saturating_sub(pickle.end);
     if rest > 1 {
+        if legacy::follows(source, pickle.end) {
+            let message = "is a stream whose first pickle is not torch's magic number as it stands";
+            return Err(Error::malformed(message).at(source.file_offset(0)));
+        }
         let text = format!("{rest} bytes follow the pickle");
         let offset = source.file_offset(pickle.end);
         notes.push(Note::new("trailing-bytes", Level::Warning, text).at(offset));
@@ -162,7 +166,7 @@ fn read_bare(source: &Source) -> Result<(Unpickled, Vec<Note>)> {
         root: pickle.root,
         source: source.clone(),
         storages: Storages::new(Place::Nowhere, ByteOrder::Little),
-        tensors: HashMap::new(),
+        tensors: None,
         nesting: 0,
     };
     Ok((unpickled, notes))

@@ -2,10 +2,11 @@
 
 use super::dtypes;
 use super::legacy;
+use super::members::Members;
 use super::rebuild::Built;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::io::archive::{Archive, Content};
+use crate::io::archive::Content;
 use crate::io::{ByteOrder, Source};
 use crate::limits;
 use crate::model::{Bytes, Level, Note};
@@ -22,8 +23,8 @@ pub(super) struct Unpickled {
     /// Where the pickle lies: offsets of long texts refer to it.
     pub(super) source: Source,
     pub(super) storages: Storages,
-    /// Tensors that persistent ids name directly, in tar files.
-    pub(super) tensors: HashMap<String, Built>,
+    /// What persistent ids name directly, in tar files; `None` in others.
+    pub(super) tensors: Option<HashMap<String, Built>>,
     /// Streams inside byte strings inside streams.
     pub(super) nesting: usize,
 }
@@ -44,12 +45,7 @@ pub(super) struct Storages {
 #[derive(Debug)]
 pub(super) enum Place {
     /// Members of a zip: this in front of the key.
-    Zip {
-        archive: Archive,
-        prefix: String,
-        /// Members by lower-case name: torch does not mind the case.
-        members: HashMap<String, usize>,
-    },
+    Zip { members: Members, prefix: String },
     /// Known runs.
     Runs(HashMap<String, Bytes>),
     /// There are none.
@@ -91,10 +87,8 @@ impl Storages {
     pub(super) fn unused(&self) -> usize {
         let seen = self.seen.borrow();
         let all: Vec<&str> = match &self.place {
-            Place::Zip {
-                archive, prefix, ..
-            } => {
-                let names = archive.members.iter();
+            Place::Zip { members, prefix } => {
+                let names = members.archive.members.iter();
                 names
                     .filter_map(|m| m.name.strip_prefix(prefix.as_str()))
                     .collect()
@@ -127,14 +121,9 @@ impl Storages {
     fn locate(&self, key: &str, byte_len: u64) -> Result<Bytes> {
         let missing = || Error::malformed(format!("storage `{key}` is not in the file"));
         match &self.place {
-            Place::Zip {
-                archive,
-                prefix,
-                members,
-            } => {
-                let name = format!("{prefix}{key}").to_ascii_lowercase();
-                let member = members.get(&name).and_then(|&i| archive.members.get(i));
-                let Some(member) = member else {
+            Place::Zip { members, prefix } => {
+                let archive = &members.archive;
+                let Some(member) = members.find(&format!("{prefix}{key}"))? else {
                     // Nothing is stored of nothing in some writers' files.
                     return match byte_len {
                         0 => Ok(Bytes::Inline(Arc::from([]))),

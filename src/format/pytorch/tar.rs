@@ -9,7 +9,7 @@
 //! Source: torch/serialization.py (`legacy_load`).
 
 use super::legacy::items;
-use super::rebuild::{Built, view_of};
+use super::rebuild::{Built, view_of, whole_storage};
 use super::storage::{Place, StorageRef, Storages, Unpickled, storage_dtype};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ use crate::limits;
 use crate::model::{Bytes, Shape};
 use crate::pickle::{self, Graph, Item};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Whether a tar holds what PyTorch wrote.
 pub(super) fn detect(source: &Source) -> bool {
@@ -38,7 +39,14 @@ pub(super) fn read(source: &Source) -> Result<Unpickled> {
         archive.open(member)
     };
     let storages = read_storages(&open("storages")?).map_err(|e| e.in_member("storages"))?;
-    let tensors = read_tensors(&open("tensors")?, &storages).map_err(|e| e.in_member("tensors"))?;
+    let mut tensors =
+        read_tensors(&open("tensors")?, &storages).map_err(|e| e.in_member("tensors"))?;
+    // Storages may be named as well; of equal keys torch keeps the tensor.
+    for (key, (bytes, dtype)) in storages {
+        if let Entry::Vacant(vacant) = tensors.entry(key) {
+            vacant.insert(whole_storage(storage_ref(bytes, dtype))?);
+        }
+    }
     let main = open("pickle")?;
     let pickle = pickle::read(&main, 0).map_err(|error| error.in_member("pickle"))?;
     Ok(Unpickled {
@@ -46,7 +54,7 @@ pub(super) fn read(source: &Source) -> Result<Unpickled> {
         root: pickle.root,
         source: main,
         storages: Storages::new(Place::Nowhere, ByteOrder::Little),
-        tensors,
+        tensors: Some(tensors),
         nesting: 0,
     })
 }
@@ -112,6 +120,14 @@ fn read_storages(source: &Source) -> Result<HashMap<String, (Bytes, DType)>> {
     Ok(storages)
 }
 
+fn storage_ref(bytes: Bytes, dtype: DType) -> StorageRef {
+    StorageRef {
+        bytes: Some(bytes),
+        order: ByteOrder::Little,
+        dtype: Some(dtype),
+    }
+}
+
 fn read_tensors(
     source: &Source,
     storages: &HashMap<String, (Bytes, DType)>,
@@ -141,11 +157,7 @@ fn read_tensors(
         let (bytes, dtype) = storages
             .get(&storage)
             .ok_or_else(|| Error::malformed(format!("storage `{storage}` is not in the file")))?;
-        let storage = StorageRef {
-            bytes: Some(bytes.clone()),
-            order: ByteOrder::Little,
-            dtype: Some(*dtype),
-        };
+        let storage = storage_ref(bytes.clone(), *dtype);
         let shape = Shape::new(sizes)?;
         let built = view_of(storage, first, shape, strides.to_vec(), None)?;
         tensors.insert(key_of(&header.graph, key)?, built);

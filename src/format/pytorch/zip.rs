@@ -1,5 +1,6 @@
 //! Zip archives: `torch.save` since 1.6, and TorchScript.
 
+use super::members::Members;
 use super::storage::{Place, Storages, Unpickled};
 use crate::error::{Error, Result};
 use crate::io::archive::{Archive, Member};
@@ -102,12 +103,11 @@ pub(super) fn read(source: &Source) -> Result<Zip> {
         .to_owned();
     let mut notes = oddities(&archive, &root);
     let records = Records {
-        members: lower_case_names(&archive),
-        archive,
+        members: Members::new(archive),
         root,
     };
     let order = records.byte_order()?;
-    let is_script = records.find("constants.pkl").is_some();
+    let is_script = records.find("constants.pkl")?.is_some();
     let version = records.version(&mut notes)?;
     let metadata = match is_script {
         true => records.metadata(version)?,
@@ -119,7 +119,6 @@ pub(super) fn read(source: &Source) -> Result<Zip> {
     }
     let place = Place::Zip {
         prefix: format!("{}/data/", records.root),
-        archive: records.archive,
         members: records.members,
     };
     let (opened, pickled, _) = pickle;
@@ -128,7 +127,7 @@ pub(super) fn read(source: &Source) -> Result<Zip> {
         root: pickled.root,
         source: opened,
         storages: Storages::new(place, order),
-        tensors: HashMap::new(),
+        tensors: None,
         nesting: 0,
     };
     Ok(Zip {
@@ -137,13 +136,6 @@ pub(super) fn read(source: &Source) -> Result<Zip> {
         metadata,
         notes,
     })
-}
-
-fn lower_case_names(archive: &Archive) -> HashMap<String, usize> {
-    let names = archive.members.iter().enumerate();
-    names
-        .map(|(index, member)| (member.name.to_ascii_lowercase(), index))
-        .collect()
 }
 
 fn oddities(archive: &Archive, root: &str) -> Vec<Note> {
@@ -186,26 +178,24 @@ fn oddities(archive: &Archive, root: &str) -> Vec<Note> {
 
 /// The records of one archive, below its root.
 struct Records {
-    archive: Archive,
-    members: HashMap<String, usize>,
+    members: Members,
     root: String,
 }
 
 impl Records {
-    fn find(&self, record: &str) -> Option<&Member> {
-        let name = format!("{}/{record}", self.root).to_ascii_lowercase();
-        self.archive.members.get(*self.members.get(&name)?)
+    fn find(&self, record: &str) -> Result<Option<&Member>> {
+        self.members.find(&format!("{}/{record}", self.root))
     }
 
     /// A short text, trimmed.
     fn text(&self, member: &Member, limit: u64) -> Result<String> {
-        let opened = self.archive.open(member)?;
+        let opened = self.members.archive.open(member)?;
         let bytes = opened.read_prefix(0, limit)?;
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
     fn byte_order(&self) -> Result<ByteOrder> {
-        let Some(member) = self.find("byteorder") else {
+        let Some(member) = self.find("byteorder")? else {
             return Ok(ByteOrder::Little);
         };
         match self.text(member, WORD)?.as_str() {
@@ -219,7 +209,10 @@ impl Records {
     }
 
     fn version(&self, notes: &mut Vec<Note>) -> Result<Option<String>> {
-        let found = self.find(".data/version").or_else(|| self.find("version"));
+        let found = match self.find(".data/version")? {
+            None => self.find("version")?,
+            found => found,
+        };
         let Some(member) = found else {
             let text = "has no `version` record; torch refuses such a file";
             notes.push(Note::new("no-version", Level::Warning, text));
@@ -241,7 +234,7 @@ impl Records {
         let mut metadata = Vec::new();
         metadata.extend(version.map(|version| ("version".to_owned(), Value::Text(version))));
         let prefix = format!("{}/extra/", self.root);
-        for member in &self.archive.members {
+        for member in &self.members.archive.members {
             if let Some(name) = member.name.strip_prefix(&prefix)
                 && metadata.len() < 1000
             {
@@ -256,10 +249,9 @@ impl Records {
     }
 
     fn pickle(&self, name: &str) -> Result<(Source, pickle::Pickle, usize)> {
-        let lower = self.members.get(&name.to_ascii_lowercase());
-        let member = lower.and_then(|&index| self.archive.members.get(index));
+        let member = self.members.find(name)?;
         let member = member.ok_or_else(|| Error::malformed("holds no `data.pkl`"))?;
-        let opened = self.archive.open(member)?;
+        let opened = self.members.archive.open(member)?;
         let pickle = pickle::read(&opened, 0).map_err(|error| error.in_member(&member.name))?;
         let leftover = pickle.leftover;
         Ok((opened, pickle, leftover))
