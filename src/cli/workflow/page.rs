@@ -70,16 +70,18 @@ fn columns() -> Vec<Column> {
     vec![
         Column::new("status", Kind::Text),
         Column::new("folder", Kind::Text),
-        Column::new("file", Kind::Name),
+        // Text, because names are shortened first and this is the one that matters.
+        Column::new("file", Kind::Text),
         Column::new("node", Kind::Text),
         Column::new("class", Kind::Name),
     ]
 }
 
 fn row(need: &Need) -> Vec<Cell> {
-    let status = match need.is_active() {
-        true => need.status.name().to_owned(),
-        false => format!("{} ({})", need.status.name(), need.mode.name()),
+    let status = match (need.is_active(), need.status) {
+        (true, status) => status.name().to_owned(),
+        (false, Status::Unknown) => need.mode.name().to_owned(),
+        (false, _) => format!("{} ({})", need.status.name(), need.mode.name()),
     };
     let text = |text: &Option<String>| text.as_ref().map_or(Cell::Empty, Cell::text);
     vec![
