@@ -5,6 +5,7 @@ mod inspect;
 mod root;
 mod select;
 mod show;
+mod workflow;
 
 use ckpt::DType;
 use ckpt::io::Source;
