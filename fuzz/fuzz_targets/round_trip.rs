@@ -1,3 +1,63 @@
-//! E
+//! What reads can be written as safetensors, and reads back equal.
 #![no_main]
-libfuzzer_sys::fuzz_target!(|_data: &[u8]| {});
+
+use ckpt::format::{self, ReadOptions, WriteOptions};
+use ckpt::io::{SinkOptions, Source};
+use ckpt::model::Checkpoint;
+use ckpt::op::convert::{Options, Tied, convert};
+use ckpt::parallel::Silent;
+use ckpt::stream::Reader;
+
+/// Bytes of tensors worth writing: expanded views may be far larger than the file.
+const BYTES: u64 = 1 << 20;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let source = Source::from_bytes("input", data);
+    let Ok(mut checkpoint) = format::read(&source, &ReadOptions::SUMMARY) else {
+        return;
+    };
+    checkpoint.mark_tied();
+    if checkpoint.totals().1 > BYTES || checkpoint.tensors.len() > 1000 {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("out.safetensors");
+    let options = Options {
+        dtype: None,
+        tied: Tied::Clone,
+        holds: format::dtypes_of_target(&target).unwrap(),
+    };
+    let Ok(converted) = convert(checkpoint, &options) else {
+        return;
+    };
+    let options = WriteOptions {
+        sink: SinkOptions {
+            replace: false,
+            sync: false,
+        },
+        threads: 1,
+        max_shard_size: None,
+        verify: false,
+    };
+    if format::write(&converted.checkpoint, &target, &options, &Silent).is_err() {
+        assert!(!target.exists(), "half an output");
+        return;
+    }
+    let back = format::open(&target).unwrap();
+    assert_eq!(content(&converted.checkpoint), content(&back));
+});
+
+/// Name, dtype, shape and bytes of every tensor, sorted by name.
+fn content(checkpoint: &Checkpoint) -> Vec<(String, String, String, Vec<u8>)> {
+    let mut content: Vec<_> = checkpoint
+        .tensors
+        .iter()
+        .map(|tensor| {
+            let bytes = Reader::open(tensor).unwrap().read_all().unwrap();
+            let (dtype, shape) = (tensor.dtype.to_string(), tensor.shape.to_string());
+            (tensor.name.clone(), dtype, shape, bytes)
+        })
+        .collect();
+    content.sort();
+    content
+}

@@ -81,6 +81,63 @@ impl Selection {
         Ok(chosen)
     }
 
+    /// For each pair of tensors, of which one may be missing, whether it is chosen: if an
+    /// include pattern matches one of them (or there is none), no exclude pattern matches
+    /// either, and the dtype of one is wanted (or none is named).
+    ///
+    /// `roots`: the prefixes that the names of either side have lost; patterns look at names
+    /// with and without them. Errors: `Usage` if a pattern or dtype matches nothing.
+    pub fn choose_pairs(
+        &self,
+        pairs: &[[Option<&Tensor>; 2]],
+        roots: [Option<&str>; 2],
+    ) -> Result<Vec<bool>> {
+        let mut chosen = vec![self.include.is_empty(); pairs.len()];
+        let mut mark = |pattern: &Pattern, value: bool| {
+            let mut found = false;
+            for (chosen, pair) in chosen.iter_mut().zip(pairs) {
+                let is_match = |(tensor, root): (&Option<&Tensor>, &Option<&str>)| {
+                    tensor.is_some_and(|tensor| {
+                        pattern.matches(&tensor.name)
+                            || root
+                                .is_some_and(|r| pattern.matches(&format!("{r}.{}", tensor.name)))
+                    })
+                };
+                if pair.iter().zip(&roots).any(is_match) {
+                    *chosen = value;
+                    found = true;
+                }
+            }
+            match found {
+                true => Ok(()),
+                false => {
+                    Err(pattern.matches_nothing(pairs.iter().flatten().flatten().copied().next()))
+                }
+            }
+        };
+        for pattern in &self.include {
+            mark(pattern, true)?;
+        }
+        for pattern in &self.exclude {
+            mark(pattern, false)?;
+        }
+        let is_of = |pair: &[Option<&Tensor>; 2], dtype: DType| {
+            pair.iter().flatten().any(|tensor| tensor.dtype == dtype)
+        };
+        for &dtype in &self.dtypes {
+            if !pairs.iter().any(|pair| is_of(pair, dtype)) {
+                return Err(Error::usage(format!(
+                    "`--only-dtype {dtype}` matches no tensor"
+                )));
+            }
+        }
+        for (chosen, pair) in chosen.iter_mut().zip(pairs) {
+            let mut dtypes = self.dtypes.iter();
+            *chosen &= self.dtypes.is_empty() || dtypes.any(|&dtype| is_of(pair, dtype));
+        }
+        Ok(chosen)
+    }
+
     /// Leaves the chosen tensors only in `checkpoint`. Errors as for [`Selection::choose`].
     pub fn apply(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         if self.is_everything() {
@@ -164,14 +221,19 @@ impl Pattern {
         if found {
             return Ok(());
         }
+        Err(self.matches_nothing(tensors.first()))
+    }
+
+    /// `first`: a tensor whose name shows what names look like.
+    fn matches_nothing(&self, first: Option<&Tensor>) -> Error {
         let error = Error::usage(format!("pattern `{}` matches no tensor", self.text));
-        Err(match tensors.first() {
+        match first {
             Some(first) if !self.text.starts_with("re:") => error.with_hint(format!(
                 "a pattern is held against whole names such as `{}`; `*` stands for any text",
                 first.name
             )),
             _ => error,
-        })
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod gguf;
 mod numpy;
+mod pytorch;
 mod safetensors;
 mod sharded;
 mod testdata;

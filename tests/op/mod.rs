@@ -1,11 +1,13 @@
 //! What can be done with checkpoints.
 
+mod convert;
 mod diff;
 mod inspect;
 mod root;
 mod select;
 mod show;
 mod workflow;
+mod stats;
 
 use ckpt::DType;
 use ckpt::io::Source;

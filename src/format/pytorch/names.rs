@@ -91,6 +91,9 @@ fn repr(unpickled: &Unpickled, item: Item, depth: usize) -> String {
         View::Set(items) => format!("{{{}}}", all(items).join(", ")),
         View::Dict(_) => "{...}".to_owned(),
         View::Call(call) => {
+            if let Some(text) = bytes_text(unpickled, item) {
+                return text;
+            }
             let name = graph.global(call.callable);
             let name = name.map_or_else(|| "?".to_owned(), ToString::to_string);
             format!(
@@ -99,6 +102,24 @@ fn repr(unpickled: &Unpickled, item: Item, depth: usize) -> String {
             )
         }
         View::Persistent(id) => format!("<{}>", repr(unpickled, id, depth.saturating_add(1))),
+    }
+}
+
+/// Short bytes that protocols 0 to 2 write as the text of the same numbers.
+fn bytes_text(unpickled: &Unpickled, item: Item) -> Option<String> {
+    let View::Call(call) = unpickled.graph.view(item) else {
+        return None;
+    };
+    // A long text would have to be read from the file.
+    let argument = unpickled.graph.args(call).first().copied();
+    if let Some(View::LongText(_)) = argument.map(|item| unpickled.graph.view(item)) {
+        return None;
+    }
+    match numpy::raw_bytes(&unpickled.graph, &unpickled.source, item) {
+        Ok(Some(numpy::RawBytes::Inline(bytes))) => {
+            Some(format!("b{}", quoted(&bytes.escape_ascii().to_string())))
+        }
+        _ => None,
     }
 }
 
@@ -244,7 +265,7 @@ pub(super) fn call_text(unpickled: &Unpickled, call: &Call) -> String {
 }
 
 /// Calls that amount to a plain value: devices, layouts, complex numbers, byte strings.
-pub(super) fn known_value(unpickled: &Unpickled, call: &Call) -> Option<Value> {
+pub(super) fn known_value(unpickled: &Unpickled, item: Item, call: &Call) -> Option<Value> {
     let graph = &unpickled.graph;
     let global = graph.global(call.callable)?;
     let args = graph.args(call);
@@ -265,13 +286,7 @@ pub(super) fn known_value(unpickled: &Unpickled, call: &Call) -> Option<Value> {
             ))
         }
         ("_codecs", "encode") | ("builtins" | "__builtin__", "bytes" | "bytearray") => {
-            Value::Text(format!(
-                "b{}",
-                quoted(&match args.first() {
-                    Some(&text) => key(unpickled, text),
-                    None => String::new(),
-                })
-            ))
+            Value::Text(bytes_text(unpickled, item)?)
         }
         ("builtins" | "__builtin__", "getattr") => {
             let &[object, name] = args else {

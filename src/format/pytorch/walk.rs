@@ -11,6 +11,7 @@ use crate::limits;
 use crate::model::{Checkpoint, Group, Level, Note, Value};
 use crate::pickle::{Call, Item, View, numpy};
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// Walks everything that the pickle holds and adds it to `checkpoint`.
 ///
@@ -81,7 +82,7 @@ impl Walker<'_> {
             let first = self.checkpoint.tensors.len();
             let value = self.child(&key, item)?;
             let last = self.checkpoint.tensors.len();
-            if self.is_container(item) {
+            if self.is_container(&key, item, first..last) {
                 self.checkpoint.groups.push(Group {
                     key: key.clone(),
                     tensors: first..last,
@@ -141,15 +142,18 @@ impl Walker<'_> {
         }
     }
 
-    /// Whether tensors under `item` are named by it and something else.
-    fn is_container(&self, item: Item) -> bool {
+    /// Whether tensors under `item`, which lie in `tensors`, are named by `key` and something
+    /// else.
+    fn is_container(&self, key: &str, item: Item, tensors: Range<usize>) -> bool {
         match self.unpickled.graph.view(item) {
             View::Dict(_) | View::List(_) | View::Tuple(_) => true,
             View::Call(call) => {
-                let is_array = numpy::array(&self.unpickled.graph, &self.unpickled.source, item);
-                matches!(is_array, Ok(None))
-                    && matches!(self.unpickled.meaning(call), Ok(Meaning::Other))
-                    && !self.unpickled.is_storage(item)
+                let mut added = self.checkpoint.tensors.get(tensors).into_iter().flatten();
+                match added.next() {
+                    // A tensor with attributes of its own comes first, under the bare key.
+                    Some(first) => first.name != key,
+                    None => self.is_dict_class(call),
+                }
             }
             _ => false,
         }
@@ -398,7 +402,7 @@ impl Walker<'_> {
                 }
                 self.wrapper(&class, outer, parts)
             }
-            Meaning::Other => self.object(call),
+            Meaning::Other => self.object(item, call),
         }
     }
 
@@ -488,10 +492,10 @@ impl Walker<'_> {
     }
 
     /// An object of a class that we do not have.
-    fn object(&mut self, call: &Call) -> Result<Option<Value>> {
+    fn object(&mut self, item: Item, call: &Call) -> Result<Option<Value>> {
         let unpickled = self.unpickled;
         let graph = &unpickled.graph;
-        if let Some(value) = names::known_value(unpickled, call) {
+        if let Some(value) = names::known_value(unpickled, item, call) {
             return self.node(value);
         }
         if let Some(items) = names::known_sequence(unpickled, call) {

@@ -31,13 +31,14 @@ pub use verdict::Verdict;
 use crate::dtype::{Class, DType};
 use crate::error::Result;
 use crate::model::{Checkpoint, Payload, Quantization, Shape, Tensor};
+use crate::op::inspect::natural_order;
+use crate::op::select::Selection;
 use crate::parallel::Progress;
 use crate::stream::Reader;
 use match_names::{Names, match_names};
 use measure::{How, Job, Outcome};
 use rows::{RowOrder, Stored};
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::sync::Arc;
 use tally::Tally;
 
@@ -50,6 +51,8 @@ pub struct Options {
     pub is_exact: bool,
     /// How near is near enough.
     pub tolerance: Option<Tolerance>,
+    /// Which tensors are compared.
+    pub selection: Selection,
     /// Names, dtypes and shapes only: no tensor is read.
     pub structure_only: bool,
     /// Whether identical tensors are measured too, so that groups know how large they are.
@@ -163,12 +166,14 @@ pub fn diff(
             is_taken[b] = true;
             &b_tensors[b]
         });
-        pairs.push((Some(a), b));
+        pairs.push([Some(a), b]);
     }
     let left = b_tensors.iter().zip(is_taken).filter(|(_, taken)| !taken);
-    pairs.extend(left.map(|(b, _)| (None, Some(b))));
+    pairs.extend(left.map(|(b, _)| [None, Some(b)]));
 
-    let mut rows: Vec<Row> = pairs.iter().map(|(a, b)| Row::new(*a, *b)).collect();
+    choose(&mut pairs, [a, b], &options.selection)?;
+
+    let mut rows: Vec<Row> = pairs.iter().map(|[a, b]| Row::new(*a, *b)).collect();
     if !options.structure_only {
         let how = How {
             threads: options.threads,
@@ -179,7 +184,7 @@ pub fn diff(
         let orders = row_orders(a, b, &pairs, options, &mut assumptions);
         fill(&mut rows, &pairs, &orders, how)?;
     }
-    rows.sort_by(|a, b| natural(&a.name, &b.name));
+    rows.sort_by(|a, b| natural_order(&a.name, &b.name));
     Ok(Difference {
         a: Side::of(a),
         b: Side::of(b),
@@ -190,9 +195,23 @@ pub fn diff(
 }
 
 /// A tensor of A and its counterpart in B; one of them may be missing.
-type Pair<'a> = (Option<&'a Tensor>, Option<&'a Tensor>);
+type Pair<'a> = [Option<&'a Tensor>; 2];
 
 const GGUF: &str = "gguf";
+
+/// Leaves the pairs that are selected.
+fn choose(pairs: &mut Vec<Pair<'_>>, sides: [&Checkpoint; 2], selection: &Selection) -> Result<()> {
+    if selection.is_everything() {
+        return Ok(());
+    }
+    // A side that still has groups has not been restricted to its root.
+    let root = |side: &'_ Checkpoint| side.root.clone().filter(|_| side.groups.is_empty());
+    let roots = sides.map(root);
+    let roots = [roots[0].as_deref(), roots[1].as_deref()];
+    let mut chosen = selection.choose_pairs(pairs, roots)?.into_iter();
+    pairs.retain(|_| chosen.next() == Some(true));
+    Ok(())
+}
 
 fn names<'a>(side: &Checkpoint, tensors: &'a [Tensor]) -> Names<'a> {
     Names {
@@ -241,7 +260,7 @@ fn row_orders(
         false => (b, Stored::Interleaved),
     };
     let order = |pair: &Pair<'_>| {
-        let (Some(a), Some(b)) = pair else {
+        let [Some(a), Some(b)] = pair else {
             return None;
         };
         // A file that keeps GGUF's names keeps its rows, too.
@@ -272,7 +291,7 @@ fn fill(
     let mut places = Vec::new();
     let mut both = Vec::new();
     for (place, pair) in pairs.iter().enumerate() {
-        if let (Some(a), Some(b)) = *pair
+        if let [Some(a), Some(b)] = *pair
             && a.shape == b.shape
         {
             places.push(place);
@@ -437,7 +456,7 @@ fn find_transposed(rows: &mut [Row], pairs: &[Pair<'_>], how: How<'_>) -> Result
     let mut views = Vec::new();
     for (place, (row, pair)) in rows.iter().zip(pairs).enumerate() {
         let is_candidate = matches!(row.verdict, Ok(Verdict::Changed | Verdict::Shape));
-        if let (true, (Some(a), Some(b))) = (is_candidate, *pair)
+        if let (true, [Some(a), Some(b)]) = (is_candidate, *pair)
             && let Some(view) = transposed(b)
             && view.shape == a.shape
         {
@@ -492,52 +511,4 @@ fn transposed(tensor: &Tensor) -> Option<Tensor> {
         payload,
         ..tensor.clone()
     })
-}
-
-/// Orders names so that `layers.2` comes before `layers.10`; only equal names are equal.
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
-    loop {
-        match (left.first(), right.first()) {
-            (Some(l), Some(r)) if l.is_ascii_digit() && r.is_ascii_digit() => {
-                let order = number(&mut left).cmp(&number(&mut right));
-                if order.is_ne() {
-                    return order;
-                }
-            }
-            (Some(l), Some(r)) if l == r => (left, right) = (&left[1..], &right[1..]),
-            (l, r) => return l.cmp(&r).then_with(|| a.cmp(b)),
-        }
-    }
-}
-
-/// Takes the digits at the start: how many count, and which they are.
-fn number<'a>(text: &mut &'a [u8]) -> (usize, &'a [u8]) {
-    let end = text
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    *text = rest;
-    let zeros = digits
-        .iter()
-        .position(|&byte| byte != b'0')
-        .unwrap_or(digits.len());
-    let digits = &digits[zeros..];
-    (digits.len(), digits)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_in_names_count_as_numbers() {
-        let mut names = ["l.10.w", "l.9.w", "l.9", "l.009.w", "a", "l.x", "l.10.v"];
-        names.sort_by(|a, b| natural(a, b));
-        assert_eq!(
-            names,
-            ["a", "l.9", "l.009.w", "l.9.w", "l.10.v", "l.10.w", "l.x"]
-        );
-    }
 }

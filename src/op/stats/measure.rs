@@ -299,7 +299,10 @@ impl Worker {
 pub(super) fn as_f32(tensor: Tensor) -> Tensor {
     let shape = tensor.shape.clone();
     let name = tensor.name.clone();
-    let payload = Payload::Cast(Arc::new(tensor));
+    let payload = match tensor.dtype.class() {
+        Class::Quantized => Payload::Dequantized(Arc::new(tensor)),
+        _ => Payload::Cast(Arc::new(tensor)),
+    };
     Tensor::new(name, DType::F32, shape, payload)
 }
 

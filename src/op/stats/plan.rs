@@ -6,7 +6,7 @@ use super::moments::Moments;
 use super::sketch::{self, Sketch};
 use super::work::{self, Run};
 use super::{Domain, Measures, Options, Outcome, Row, Stats, Totals};
-use crate::dtype::{DType, cast};
+use crate::dtype::{Class, DType, cast};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{Checkpoint, Payload, Tensor};
@@ -88,7 +88,7 @@ impl Subject {
         if let Some(route) = Route::of(tensor) {
             return Subject::Measure { view: None, route };
         }
-        if tensor.quantization.is_none()
+        if tensor.dtype.class() != Class::Quantized
             && let Err(error) = cast::check(tensor.dtype, DType::F32)
         {
             return Subject::Absent(error.message().to_owned());

@@ -1,0 +1,140 @@
+//! Conversion: what becomes of each kind of tensor. Expected numbers are torch 2.15's.
+
+use crate::support::testdata;
+use ckpt::format;
+use ckpt::op::convert::{Converted, Options, Reason, Tied, convert};
+use ckpt::stream::Reader;
+use ckpt::{DType, Tensor};
+
+fn converted(file: &str, dtype: Option<DType>, tied: Tied) -> Converted {
+    let checkpoint = format::open(&testdata(file)).unwrap();
+    let options = Options {
+        dtype,
+        tied,
+        holds: format::dtypes_of_target("x.safetensors".as_ref()).unwrap(),
+    };
+    convert(checkpoint, &options).unwrap()
+}
+
+fn tensor<'a>(converted: &'a Converted, name: &str) -> &'a Tensor {
+    converted.checkpoint.tensor(name).unwrap()
+}
+
+fn bytes(converted: &Converted, name: &str) -> Vec<u8> {
+    let reader = Reader::open(tensor(converted, name)).unwrap();
+    reader.read_all().unwrap()
+}
+
+/// The first six values of an F32 tensor.
+fn values(converted: &Converted, name: &str) -> Vec<f32> {
+    assert_eq!(tensor(converted, name).dtype, DType::F32);
+    let bytes = bytes(converted, name);
+    let values = bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+    values.take(6).collect()
+}
+
+fn reason(converted: &Converted, name: &str) -> Reason {
+    let tensors = converted.checkpoint.tensors.iter();
+    let index = tensors.clone().position(|tensor| tensor.name == name);
+    converted.changes[index.unwrap()].reason
+}
+
+#[test]
+fn quantised_tensors_become_integers_with_scale_and_zero_point() {
+    let converted = converted("pytorch/quantized.pt", None, Tied::Alias);
+    assert_eq!(tensor(&converted, "qint8").dtype, DType::I8);
+    assert_eq!(bytes(&converted, "qint8")[..6], [12, 10, 35, 0, 6, 232]);
+    assert_eq!(tensor(&converted, "quint8").dtype, DType::U8);
+    assert_eq!(
+        bytes(&converted, "quint8")[..6],
+        [137, 135, 160, 125, 131, 101]
+    );
+    assert_eq!(reason(&converted, "qint8"), Reason::Integers);
+    assert_eq!(bytes(&converted, "qint8.scale"), 0.05f64.to_le_bytes());
+    assert_eq!(bytes(&converted, "qint8.zero_point"), 3i64.to_le_bytes());
+    assert_eq!(tensor(&converted, "channels.scale").elements(), 4);
+    assert_eq!(
+        bytes(&converted, "channels_unsigned.axis"),
+        1i64.to_le_bytes()
+    );
+}
+
+#[test]
+fn quantised_tensors_become_their_numbers_where_a_dtype_is_asked_for() {
+    let converted = converted("pytorch/quantized.pt", Some(DType::F32), Tied::Alias);
+    let expected: [(&str, [f32; 6]); 5] = [
+        ("qint8", [0.450_000_02, 0.35, 1.6, -0.15, 0.15, -1.35]),
+        (
+            "qint32",
+            [0.437, 0.37, 1.582, -0.156, 0.151_000_01, -1.349_000_1],
+        ),
+        ("channels", [0.4, 0.4, 1.6, -0.2, 0.2, -1.300_000_1]),
+        (
+            "channels_unsigned",
+            [0.4, -0.8, -0.900_000_04, 0.0, 0.4, -0.2],
+        ),
+        (
+            "transposed",
+            [0.450_000_02, -0.7, -0.900_000_04, -0.1, 0.35, -0.25],
+        ),
+    ];
+    for (name, expected) in expected {
+        assert_eq!(values(&converted, name), expected, "{name}");
+        assert_eq!(reason(&converted, name), Reason::Dequantized);
+    }
+    assert!(converted.checkpoint.tensor("qint8.scale").is_none());
+}
+
+#[test]
+fn complex_doubles_become_pairs() {
+    let converted = converted("pytorch/dtypes.pt", None, Tied::Alias);
+    let pairs = tensor(&converted, "complex128");
+    assert_eq!(pairs.dtype, DType::F64);
+    assert_eq!(pairs.shape.dimensions().last(), Some(&2));
+    assert_eq!(reason(&converted, "complex128"), Reason::Pairs);
+    assert_eq!(tensor(&converted, "complex64").dtype, DType::C64);
+}
+
+#[test]
+fn a_dtype_is_for_floats_only() {
+    let converted = converted("pytorch/dtypes.pt", Some(DType::BF16), Tied::Alias);
+    for (name, dtype) in [
+        ("int64", DType::I64),
+        ("bool", DType::Bool),
+        ("uint8", DType::U8),
+        ("float64", DType::BF16),
+        ("float8_e4m3fn", DType::BF16),
+    ] {
+        assert_eq!(tensor(&converted, name).dtype, dtype, "{name}");
+    }
+}
+
+#[test]
+fn tied_tensors_are_stored_once_or_cloned() {
+    let alias = converted("pytorch/shared.pt", None, Tied::Alias);
+    assert_eq!(
+        tensor(&alias, "head.weight").tied_to.as_deref(),
+        Some("embed.weight")
+    );
+    assert_eq!(reason(&alias, "head.weight"), Reason::Alias);
+    // Another view of the same storage is a tensor of its own.
+    assert_eq!(tensor(&alias, "flat.reshaped").tied_to, None);
+    let clone = converted("pytorch/shared.pt", None, Tied::Clone);
+    assert_eq!(tensor(&clone, "head.weight").tied_to, None);
+    assert_eq!(bytes(&clone, "head.weight"), bytes(&clone, "embed.weight"));
+}
+
+#[test]
+fn what_has_no_data_is_an_error_that_says_how_to_leave_it_out() {
+    let checkpoint = format::open(&testdata("pytorch/meta.pt")).unwrap();
+    let options = Options {
+        dtype: None,
+        tied: Tied::Alias,
+        holds: format::dtypes_of_target("x.safetensors".as_ref()).unwrap(),
+    };
+    let error = convert(checkpoint, &options).unwrap_err();
+    assert!(error.place().tensor.is_some());
+    assert!(error.hint().unwrap().contains("-x"), "{error}");
+}
