@@ -6,8 +6,8 @@ mod inspect;
 mod root;
 mod select;
 mod show;
-mod workflow;
 mod stats;
+mod workflow;
 
 use ckpt::DType;
 use ckpt::io::Source;

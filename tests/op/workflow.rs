@@ -198,3 +198,19 @@ fn odd_shapes_are_passed_over_and_no_graph_is_an_error() {
         assert_eq!(error.kind(), Kind::Malformed, "{text}");
     }
 }
+
+#[test]
+fn every_cut_and_every_changed_byte_of_a_picture_ends_well() {
+    for name in ["packed.png", "animated.png", "a1111.jpg", "comfyui.webp"] {
+        let bytes = std::fs::read(testdata("workflow").join(name)).unwrap();
+        let step = bytes.len() / 500 + 1;
+        for place in (0..bytes.len()).step_by(step) {
+            let _ = read_texts(&Source::from_bytes(name, &bytes[..place]));
+            let mut changed = bytes.clone();
+            changed[place] ^= 0xff;
+            if let Ok(texts) = read_texts(&Source::from_bytes(name, changed)) {
+                let _ = read(texts.iter().map(|text| (&*text.key, &*text.text)));
+            }
+        }
+    }
+}
