@@ -5,6 +5,8 @@
     .venv-torch2/bin/python make.py
     python -m venv .venv-torch1 && .venv-torch1/bin/pip install torch==1.13.1 'numpy<2'
     .venv-torch1/bin/python make.py torch1
+    python -m venv .venv-pillow && .venv-pillow/bin/pip install pillow
+    .venv-pillow/bin/python make.py workflow
 
 Seeded: a second run gives the same bytes, except for storage keys in PyTorch's legacy files,
 which are memory addresses.
@@ -28,14 +30,16 @@ PARTS = {
     "bad": "bad_files",
     # With torch 1.13.1, in an environment of its own.
     "torch1": "torch1_files",
+    # With Pillow, and nothing else.
+    "workflow": "workflow_files",
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    current = [part for part in PARTS if part != "torch1"]
+    current = [part for part in PARTS if part not in ("torch1", "workflow")]
     parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
-                        help="which parts: " + " ".join(PARTS) + " (all but the last by default)")
+                        help="which parts: " + " ".join(PARTS) + " (all but the last two by default)")
     warnings.filterwarnings("ignore", category=UserWarning)
     parts = parser.parse_args().parts
     for part in current if parts in ("all", ["all"]) else parts:

@@ -31,6 +31,10 @@ fn read(source: &Source) -> Result<Vec<Text>> {
     if let Some(texts) = image::read(&head, source)? {
         return Ok(texts);
     }
+    // Before the formats: JSON may have its second brace where safetensors has its first.
+    if is_text(&head) {
+        return read_whole(source);
+    }
     if let Some(format) = FORMATS.iter().find(|format| format.detect(&head, source)) {
         let checkpoint = format.read(source, &ReadOptions::SUMMARY)?;
         let text = |(key, value): (String, Value)| match value {
@@ -39,12 +43,18 @@ fn read(source: &Source) -> Result<Vec<Text>> {
         };
         return Ok(checkpoint.metadata.into_iter().filter_map(text).collect());
     }
+    let message = "is no workflow, and no picture or checkpoint that may hold one";
+    Err(Error::unsupported(message))
+}
+
+/// Whether a file begins as text does: none of the control characters of binary headers.
+fn is_text(head: &[u8]) -> bool {
+    head.iter().all(|byte| !matches!(byte, 0..=8 | 14..=31))
+}
+
+fn read_whole(source: &Source) -> Result<Vec<Text>> {
     if source.is_empty() {
         return Err(Error::malformed("is empty"));
-    }
-    if head.contains(&0) {
-        let message = "is no workflow, and no picture or checkpoint that may hold one";
-        return Err(Error::unsupported(message));
     }
     if source.len() > limits::WORKFLOW {
         let (found, allowed) = (source.len(), limits::WORKFLOW);

@@ -93,7 +93,9 @@ def pictures():
 
     image = Image.new("RGB", (2, 2), (120, 40, 200))
     workflow, prompt = json.dumps(ui()), json.dumps(api())
-    path = lambda name: os.path.join(FOLDER, name)
+
+    def path(name):
+        return os.path.join(FOLDER, name)
 
     info = PngImagePlugin.PngInfo()
     info.add_text("prompt", prompt)
@@ -133,7 +135,9 @@ def checkpoint():
 
 def bomb():
     """65 MB of blanks in a zTXt of 64 kB."""
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     packed = zlib.compress(b" " * 65_000_000, 9)
     data = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)) + chunk(b"zTXt", b"workflow\0\0" + packed)
     with open(os.path.join(FOLDER, "bomb.png"), "wb") as file:

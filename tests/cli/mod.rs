@@ -5,3 +5,4 @@ mod inspect;
 mod show;
 mod support;
 mod usage;
+mod workflow;

@@ -7,6 +7,7 @@ mod root;
 mod select;
 mod show;
 mod stats;
+mod workflow;
 
 use ckpt::DType;
 use ckpt::io::Source;

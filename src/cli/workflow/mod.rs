@@ -10,7 +10,7 @@ use super::{Status, output};
 use ckpt::format::read_texts;
 use ckpt::io::Source;
 use ckpt::op::workflow::{self, Catalogue, Workflow};
-use ckpt::report::Writer;
+use ckpt::report::{Page, Writer};
 use ckpt::{Error, Result};
 use document::Document;
 use library::Files;
@@ -104,8 +104,15 @@ impl Request<'_> {
             return writeln!(out);
         }
         let mut writer = Writer::new(out, self.global.style(), false)?;
-        writer.page(&page::page(&found.path, &found.workflow))?;
+        writer.page(&self.page(found))?;
         writer.finish()
+    }
+
+    fn page(&self, found: &Found) -> Page {
+        match self.global.format() {
+            Format::Csv => page::sheet(&found.path, &found.workflow),
+            _ => page::page(&found.path, &found.workflow),
+        }
     }
 
     /// Several files: each stands for itself, so a failure does not end the others.
@@ -121,7 +128,7 @@ impl Request<'_> {
         let mut writer = Writer::new(out, self.global.style(), true)?;
         for (path, found) in paths.iter().zip(found) {
             writer.page(&match found {
-                Ok(found) => page::page(&found.path, &found.workflow),
+                Ok(found) => self.page(found),
                 Err(error) => page::failure(&path.to_string_lossy(), error),
             })?;
         }

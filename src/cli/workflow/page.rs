@@ -4,9 +4,8 @@ use ckpt::Error;
 use ckpt::op::workflow::{Need, Status, Workflow};
 use ckpt::report::{Block, Cell, Column, Facts, Kind, Page, Remark, Severity, Table};
 
-/// Statuses in the order in which they are counted.
-const STATUSES: [Status; 5] = [
-    Status::Unknown,
+/// Statuses that are counted, in this order.
+const STATUSES: [Status; 4] = [
     Status::Found,
     Status::Missing,
     Status::Wrong,
@@ -32,6 +31,30 @@ pub(super) fn page(path: &str, workflow: &Workflow) -> Page {
     }
 }
 
+/// Everything about each file as one row, for programs.
+pub(super) fn sheet(path: &str, workflow: &Workflow) -> Page {
+    let mut columns = columns();
+    for title in ["mode", "found_at", "url", "hash", "problem"] {
+        columns.push(Column::new(title, Kind::Text));
+    }
+    let text = |text: Option<&String>| text.map_or(Cell::Empty, Cell::text);
+    let full = |need: &Need| {
+        let mut cells = row(need);
+        cells[0] = Cell::text(need.status.name());
+        cells.push(Cell::text(need.mode.name()));
+        cells.push(text(need.found_at.as_ref()));
+        cells.push(text(need.url.as_ref()));
+        cells.push(text(need.hash.as_ref().map(|hash| &hash.text)));
+        cells.push(text(need.problem.as_ref()));
+        cells
+    };
+    let rows = workflow.needs.iter().map(full).collect();
+    Page {
+        title: path.to_owned(),
+        blocks: vec![Block::Table(Table { columns, rows })],
+    }
+}
+
 /// The page of a file that is no workflow.
 pub(super) fn failure(path: &str, error: &Error) -> Page {
     let remark = Remark {
@@ -46,11 +69,18 @@ pub(super) fn failure(path: &str, error: &Error) -> Page {
 
 fn facts(path: &str, workflow: &Workflow) -> Facts {
     let needs = &workflow.needs;
-    let count = |status: &Status| {
-        let count = needs.iter().filter(|need| need.status == *status).count();
-        (count > 0 && *status != Status::Unknown).then(|| format!("{count} {}", status.name()))
-    };
-    let counts: Vec<String> = STATUSES.iter().filter_map(count).collect();
+    let active = || needs.iter().filter(|need| need.is_active());
+    let mut counts = Vec::new();
+    for status in STATUSES {
+        match active().filter(|need| need.status == status).count() {
+            0 => {}
+            count => counts.push(format!("{count} {}", status.name())),
+        }
+    }
+    match needs.len() - active().count() {
+        0 => {}
+        count => counts.push(format!("{count} of nodes that do not run")),
+    }
     let files = match counts.is_empty() {
         true => needs.len().to_string(),
         false => format!("{}: {}", needs.len(), counts.join(", ")),
@@ -70,16 +100,18 @@ fn columns() -> Vec<Column> {
     vec![
         Column::new("status", Kind::Text),
         Column::new("folder", Kind::Text),
-        Column::new("file", Kind::Name),
+        // Text, because names are shortened first and this is the one that matters.
+        Column::new("file", Kind::Text),
         Column::new("node", Kind::Text),
         Column::new("class", Kind::Name),
     ]
 }
 
 fn row(need: &Need) -> Vec<Cell> {
+    // What does not run is not needed: whether it is there, the remarks say.
     let status = match need.is_active() {
-        true => need.status.name().to_owned(),
-        false => format!("{} ({})", need.status.name(), need.mode.name()),
+        true => need.status.name(),
+        false => need.mode.name(),
     };
     let text = |text: &Option<String>| text.as_ref().map_or(Cell::Empty, Cell::text);
     vec![
