@@ -30,7 +30,7 @@
 //! | [`pickle`] | the pickle language as data: nothing is imported, nothing is called |
 //! | [`stream`] | the one interpreter of [`model::Payload`] |
 //! | [`parallel`] | the only file that starts threads |
-//! | [`format`] | the only place that knows file formats |
+//! | [`mod@format`] | the only place that knows file formats |
 //! | [`op`] | what can be done with checkpoints; never prints, never opens |
 //! | [`candle`] | any tensor as a `candle_core::Tensor` |
 

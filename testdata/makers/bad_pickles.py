@@ -16,6 +16,8 @@ def make(bad):
     array = a.reduce(a.global_("numpy.core.multiarray", "_reconstruct"), a.global_("numpy", "ndarray"), (0,), a.py2("b"))
     f4 = a.build(a.reduce(a.global_("numpy", "dtype"), "f4", 0, 1), (3, "<", None, None, None, -1, -1, 0))
 
+    raw("joblib", b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}b\x01\xff\x0d\x0dsb.",
+        "joblib puts the array behind the opcode that builds its wrapper", "unsupported")
     raw("no-stop", b"}s", "ends without STOP", None)
     bad("pickle-nothing.pkl", b"\x80\2", "ends after PROTO", None)
     bad("pickle-empty-stack.pkl", b"\x80\2}0.", "STOP, but nothing to return")

@@ -2,10 +2,10 @@
 //!
 //! | family | file | types |
 //! |---|---|---|
-//! | 32 elements, one or two scales | [`plain`] | Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 |
-//! | 256 elements in scaled sub-blocks | [`k`] | Q2_K to Q6_K, Q8_K |
-//! | 4 bits through a table | [`table4`] | IQ4_NL IQ4_XS MXFP4 NVFP4 |
-//! | one or two bits | [`few_bits`] | TQ1_0 TQ2_0 Q1_0 Q2_0 |
+//! | 32 elements, one or two scales | `plain` | Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 |
+//! | 256 elements in scaled sub-blocks | `k` | Q2_K to Q6_K, Q8_K |
+//! | 4 bits through a table | `table4` | IQ4_NL IQ4_XS MXFP4 NVFP4 |
+//! | one or two bits | `few_bits` | TQ1_0 TQ2_0 Q1_0 Q2_0 |
 //!
 //! Arithmetic is in `f32`, in the order that ggml's C code has, without fused operations: the
 //! results are those of gguf-py bit for bit. Source: ggml-common.h, ggml-quants.c.

@@ -32,7 +32,7 @@ mod tar;
 mod walk;
 mod zip;
 
-use super::{Format, ReadOptions, imports};
+use super::{Format, HEAD, ReadOptions, imports};
 use crate::error::{Error, Result};
 use crate::io::archive::Archive;
 use crate::io::{ByteOrder, Source};
@@ -139,9 +139,24 @@ fn is_pickle(head: &[u8], source: &Source) -> bool {
         })
 }
 
+/// Whether joblib wrote this pickle: it names its wrapper of arrays near the start.
+fn is_joblib(source: &Source) -> Result<bool> {
+    let head = source.read_prefix(0, HEAD)?;
+    let name = b"joblib.numpy_pickle";
+    Ok(head.windows(name.len()).any(|window| window == name))
+}
+
 /// Reads a bare pickle: arrays lie inside it.
 fn read_bare(source: &Source) -> Result<(Unpickled, Vec<Note>)> {
-    let pickle = pickle::read(source, 0)?;
+    let pickle = match pickle::read(source, 0) {
+        Err(_) if is_joblib(source)? => {
+            let message = "is a joblib file, whose arrays stand between the opcodes of its pickle";
+            return Err(Error::unsupported(message).with_hint(
+                "`numpy.savez` or `safetensors.numpy.save_file` write its arrays as they can be read",
+            ));
+        }
+        pickle => pickle?,
+    };
     let is_joblib = |global: &pickle::Global| global.module.starts_with("joblib.numpy_pickle");
     if pickle.graph.globals().iter().any(is_joblib) {
         let message = "is a joblib file, whose arrays lie between the opcodes; that is not read";

@@ -10,7 +10,7 @@
 //! `{"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}`, the offsets counted from the
 //! end of the header. The key `__metadata__` holds a flat map of strings instead.
 //!
-//! The official crate decides what is valid: [`read`] rejects what it rejects, and what it
+//! The official crate decides what is valid: `read` rejects what it rejects, and what it
 //! passes over in silence becomes a note. Its [`Dtype`] is the list of element types.
 
 mod header;

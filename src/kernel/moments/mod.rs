@@ -8,7 +8,7 @@
 //! four of AVX2, eight of NEON or plain arrays, and all do the same additions.
 //!
 //! How exact: squares are summed as they are first. If so little of them is left after the
-//! mean's part is taken away that rounding would show (under 1 in [`CANCELLATION`]), they are
+//! mean's part is taken away that rounding would show (under 1 in `CANCELLATION`), they are
 //! summed again around an element of the tile. An element cannot be further from the mean than
 //! the whole tile's deviation allows, so the second sum loses at most a factor of [`TILE`]:
 //! `2^-53 * 256 additions * 4096 = 2^-33`, about 1.2e-10 in the worst case for either.

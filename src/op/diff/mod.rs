@@ -2,13 +2,13 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | which tensor is which | [`match_names`], [`gguf_names`] |
-//! | one word for how two tensors relate | [`verdict`] |
-//! | reading pairs piece by piece | [`measure`], [`rows`] |
-//! | bytes as numbers, and the numbers compared | [`values`], [`tile`] |
-//! | sums, and the metrics that follow | [`tally`] |
-//! | layers and modules | [`groups`] |
-//! | what differs beside the tensors | [`metadata`] |
+//! | which tensor is which | `match_names`, `gguf_names` |
+//! | one word for how two tensors relate | `verdict` |
+//! | reading pairs piece by piece | `measure`, `rows` |
+//! | bytes as numbers, and the numbers compared | `values`, `tile` |
+//! | sums, and the metrics that follow | `tally` |
+//! | layers and modules | `groups` |
+//! | what differs beside the tensors | `metadata` |
 
 mod gguf_names;
 mod groups;

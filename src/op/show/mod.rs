@@ -40,7 +40,7 @@ pub enum Extent {
 pub struct Shown {
     /// The shape of the slice.
     pub shape: Vec<u64>,
-    /// How many values of each axis are here: the first and the last [`EDGE`] of a longer one.
+    /// How many values of each axis are here: the first and the last `EDGE` of a longer one.
     pub held: Vec<u64>,
     /// The values, row by row.
     pub numbers: Numbers,
