@@ -10,9 +10,13 @@ use super::folder::file_exists;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes moved at once where the kernel cannot copy by itself: fits a core's L2 cache.
 const BUFFER: usize = 256 << 10;
+
+/// Bytes after which the disk is asked to take what was copied so far.
+const SYNC_ALONG: u64 = 256 << 20;
 
 /// How an output gets its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub struct Sink {
     /// The sibling's path; `None` while the file has no name at all.
     temporary: Option<tempfile::TempPath>,
     options: SinkOptions,
+    /// Bytes handed to the system since the disk was last asked to take them.
+    unsynced: AtomicU64,
 }
 
 impl Sink {
@@ -59,6 +65,7 @@ impl Sink {
             name,
             temporary,
             options,
+            unsynced: AtomicU64::new(0),
         })
     }
 
@@ -104,7 +111,19 @@ impl Sink {
             self.write_all_at(offset.saturating_add(done), bytes)?;
             done = done.saturating_add(count as u64);
         }
-        Ok(())
+        self.sync_along(len)
+    }
+
+    /// Lets the disk work while other threads go on copying, so that the sync at the end has
+    /// little left to wait for.
+    fn sync_along(&self, written: u64) -> Result<()> {
+        let before = self.unsynced.fetch_add(written, Ordering::Relaxed);
+        if !self.options.sync || before.saturating_add(written) < SYNC_ALONG {
+            return Ok(());
+        }
+        self.unsynced.store(0, Ordering::Relaxed);
+        let synced = self.file.sync_data();
+        synced.map_err(|e| self.failed("cannot be synced to disk".into(), e))
     }
 
     /// Copies as much as the kernel will (`copy_file_range`); returns how many bytes that was.
