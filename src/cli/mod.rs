@@ -7,6 +7,7 @@ mod inspect;
 mod json;
 mod output;
 mod progress;
+mod report;
 mod show;
 mod stats;
 mod workflow;
@@ -16,8 +17,8 @@ use ckpt::{Error, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
-/// What a command came to, as its exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a command came to, as its exit status; the worse is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     /// Done, same, clean: 0.
     Done,

@@ -6,18 +6,16 @@ mod tables;
 
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
-use super::json::{self, Failure};
-use super::output;
+use super::report::{self, Report};
+use ckpt::Result;
 use ckpt::format::{self, ReadOptions};
 use ckpt::model::Checkpoint;
 use ckpt::op::inspect::{self, Order};
 use ckpt::op::root::{self, Choice, LeftOut};
 use ckpt::op::select::Selection;
-use ckpt::report::{Page, Remark, Severity, Writer};
-use ckpt::{Error, Result};
+use ckpt::report::Page;
 use clap::ValueEnum;
 use document::Document;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The arguments of `ckpt inspect`.
@@ -87,18 +85,7 @@ struct Found {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
-    let request = Request::new(args, global)?;
-    if let [path] = args.paths.as_slice() {
-        let found = request.open(path)?;
-        global.emit(|out| request.write_one(out, &found))?;
-        return Ok(Status::Done);
-    }
-    let mut status = Status::Done;
-    global.emit(|out| {
-        status = request.write_all(out, &args.paths)?;
-        Ok(())
-    })?;
-    Ok(status)
+    report::run(&Request::new(args, global)?, global, &args.paths)
 }
 
 /// What was asked for.
@@ -145,62 +132,19 @@ impl<'a> Request<'a> {
             is_selection: !self.selection.is_everything(),
         })
     }
+}
 
-    fn write_one(&self, out: &mut dyn Write, found: &Found) -> io::Result<()> {
-        if self.global.format() == Format::Json {
-            json::write(out, &Document::new(&found.checkpoint, self.args.metadata))?;
-            return writeln!(out);
-        }
-        let mut writer = Writer::new(out, self.global.style(), false)?;
-        writer.page(&self.page(found))?;
-        writer.finish()
+impl Report for Request<'_> {
+    type Found = Found;
+
+    const SCHEMA: &'static str = document::SCHEMA;
+
+    fn find(&self, path: &Path) -> Result<Found> {
+        self.open(path)
     }
 
-    /// Several paths: each stands for itself, so a failure does not end the others.
-    fn write_all(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
-        if self.global.format() == Format::Json {
-            return self.write_array(out, paths);
-        }
-        let mut status = Status::Done;
-        let mut writer = Writer::new(out, self.global.style(), true)?;
-        for path in paths {
-            let page = match self.open(path) {
-                Ok(found) => self.page(&found),
-                Err(error) => {
-                    status = Status::Trouble;
-                    output::say_error(&error);
-                    failure_page(path, &error)
-                }
-            };
-            writer.page(&page)?;
-        }
-        writer.finish()?;
-        Ok(status)
-    }
-
-    fn write_array(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
-        let mut status = Status::Done;
-        for (index, path) in paths.iter().enumerate() {
-            out.write_all(if index == 0 { b"[\n" } else { b",\n" })?;
-            match self.open(path) {
-                Ok(found) => {
-                    let document = Document::new(&found.checkpoint, self.args.metadata);
-                    json::write(out, &document)?;
-                }
-                Err(error) => {
-                    status = Status::Trouble;
-                    output::say_error(&error);
-                    let failure = Failure {
-                        schema: document::SCHEMA,
-                        path: &path.to_string_lossy(),
-                        error: error.to_string(),
-                    };
-                    json::write(out, &failure)?;
-                }
-            }
-        }
-        out.write_all(b"\n]\n")?;
-        Ok(status)
+    fn document<'a>(&'a self, found: &'a Found) -> impl serde::Serialize + 'a {
+        Document::new(&found.checkpoint, self.args.metadata)
     }
 
     fn page(&self, found: &Found) -> Page {
@@ -213,15 +157,7 @@ impl<'a> Request<'a> {
         };
         page::page(found, listing, self.args.metadata)
     }
-}
-
-fn failure_page(path: &Path, error: &Error) -> Page {
-    let remark = Remark {
-        severity: Severity::Error,
-        text: error.to_string(),
-    };
-    Page {
-        title: path.to_string_lossy().into_owned(),
-        blocks: vec![ckpt::report::Block::Remarks(vec![remark])],
+    fn status(&self, _: &Found) -> Status {
+        Status::Done
     }
 }

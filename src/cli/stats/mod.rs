@@ -5,21 +5,20 @@ mod order;
 mod page;
 
 use super::Status;
-use super::args::{Format, Global, RootArgs, SelectionArgs};
-use super::json::{self, Failure};
+use super::args::{Global, RootArgs, SelectionArgs};
 use super::output;
 use super::progress::Bar;
+use super::report::{self, Report};
 use ckpt::format;
 use ckpt::model::Level;
 use ckpt::op::group::Grouping;
 use ckpt::op::root::{self, Choice};
 use ckpt::op::select::Selection;
 use ckpt::op::stats::{self, Options, Stats};
-use ckpt::report::{Block, Page, Remark, Severity, Writer};
+use ckpt::report::Page;
 use ckpt::{Error, Result};
 use document::Document;
 use order::Column;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What `--quantiles` finds unless it is told.
@@ -78,26 +77,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
-    let request = Request::new(args, global)?;
-    if let [path] = args.paths.as_slice() {
-        let stats = request.measure(path)?;
-        global.emit(|out| request.write_one(out, &stats))?;
-        return Ok(status_of(&stats));
-    }
-    let mut status = Status::Done;
-    global.emit(|out| {
-        status = request.write_all(out, &args.paths)?;
-        Ok(())
-    })?;
-    Ok(status)
-}
-
-/// Tensors that could not be read are trouble, even though the others are reported.
-fn status_of(stats: &Stats) -> Status {
-    match stats.failures.is_empty() {
-        true => Status::Done,
-        false => Status::Trouble,
-    }
+    report::run(&Request::new(args, global)?, global, &args.paths)
 }
 
 /// What was asked for.
@@ -163,90 +143,30 @@ impl<'a> Request<'a> {
             output::say_error(error);
         }
     }
+}
 
-    fn write_one(&self, out: &mut dyn Write, stats: &Stats) -> io::Result<()> {
-        if self.global.format() == Format::Json {
-            json::write(out, &self.document(stats))?;
-            return writeln!(out);
-        }
-        let mut writer = Writer::new(out, self.global.style(), false)?;
-        writer.page(&self.page(stats))?;
-        writer.finish()
+impl Report for Request<'_> {
+    type Found = Stats;
+
+    const SCHEMA: &'static str = document::SCHEMA;
+
+    fn find(&self, path: &Path) -> Result<Stats> {
+        self.measure(path)
     }
 
-    /// Several paths: each stands for itself, so a failure does not end the others.
-    fn write_all(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
-        if self.global.format() == Format::Json {
-            return self.write_array(out, paths);
-        }
-        let mut status = Status::Done;
-        let mut writer = Writer::new(out, self.global.style(), true)?;
-        for path in paths {
-            let page = match self.measure(path) {
-                Ok(stats) => {
-                    status = worse(status, status_of(&stats));
-                    self.page(&stats)
-                }
-                Err(error) => {
-                    status = Status::Trouble;
-                    output::say_error(&error);
-                    failure_page(path, &error)
-                }
-            };
-            writer.page(&page)?;
-        }
-        writer.finish()?;
-        Ok(status)
-    }
-
-    fn write_array(&self, out: &mut dyn Write, paths: &[PathBuf]) -> io::Result<Status> {
-        let mut status = Status::Done;
-        for (index, path) in paths.iter().enumerate() {
-            out.write_all(if index == 0 { b"[\n" } else { b",\n" })?;
-            match self.measure(path) {
-                Ok(stats) => {
-                    status = worse(status, status_of(&stats));
-                    json::write(out, &self.document(&stats))?;
-                }
-                Err(error) => {
-                    status = Status::Trouble;
-                    output::say_error(&error);
-                    let failure = Failure {
-                        schema: document::SCHEMA,
-                        path: &path.to_string_lossy(),
-                        error: error.to_string(),
-                    };
-                    json::write(out, &failure)?;
-                }
-            }
-        }
-        out.write_all(b"\n]\n")?;
-        Ok(status)
-    }
-
-    fn document<'b>(&'b self, stats: &'b Stats) -> Document<'b> {
+    fn document<'a>(&'a self, stats: &'a Stats) -> impl serde::Serialize + 'a {
         Document::new(stats, &self.args.quantiles)
     }
 
     fn page(&self, stats: &Stats) -> Page {
         page::page(stats, self.args, self.global)
     }
-}
 
-fn worse(a: Status, b: Status) -> Status {
-    match a {
-        Status::Done => b,
-        _ => a,
-    }
-}
-
-fn failure_page(path: &Path, error: &Error) -> Page {
-    let remark = Remark {
-        severity: Severity::Error,
-        text: error.to_string(),
-    };
-    Page {
-        title: path.to_string_lossy().into_owned(),
-        blocks: vec![Block::Remarks(vec![remark])],
+    /// Tensors that could not be read are trouble, even though the others are reported.
+    fn status(&self, stats: &Stats) -> Status {
+        match stats.failures.is_empty() {
+            true => Status::Done,
+            false => Status::Trouble,
+        }
     }
 }

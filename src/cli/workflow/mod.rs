@@ -4,17 +4,16 @@ mod document;
 mod library;
 mod page;
 
+use super::Status;
 use super::args::{Format, Global};
-use super::json::{self, Failure};
-use super::{Status, output};
+use super::report::{self, Report};
+use ckpt::Result;
 use ckpt::format::read_texts;
 use ckpt::io::Source;
 use ckpt::op::workflow::{self, Catalogue, Workflow};
-use ckpt::report::{Page, Writer};
-use ckpt::{Error, Result};
+use ckpt::report::Page;
 use document::Document;
 use library::Files;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The arguments of `ckpt workflow`.
@@ -49,30 +48,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     let catalogue = is_looked_up
         .then(|| library::catalogue(&args.models, &args.extra_paths))
         .transpose()?;
-    let request = Request { global, catalogue };
-    if let [path] = args.files.as_slice() {
-        let found = request.read(path)?;
-        global.emit(|out| request.write_one(out, &found))?;
-        return Ok(found.status());
-    }
-    let found: Vec<_> = args.files.iter().map(|path| request.read(path)).collect();
-    let failures = found.iter().filter_map(|found| found.as_ref().err());
-    failures.for_each(output::say_error);
-    global.emit(|out| request.write_all(out, &args.files, &found))?;
-    let status = |found: &Result<Found>| found.as_ref().map_or(Status::Trouble, Found::status);
-    let statuses: Vec<Status> = found.iter().map(status).collect();
-    let worst = [Status::Trouble, Status::Findings];
-    let worst = worst.into_iter().find(|worst| statuses.contains(worst));
-    Ok(worst.unwrap_or(Status::Done))
-}
-
-impl Found {
-    fn status(&self) -> Status {
-        match self.workflow.needs.iter().any(|need| need.is_trouble()) {
-            true => Status::Findings,
-            false => Status::Done,
-        }
-    }
+    report::run(&Request { global, catalogue }, global, &args.files)
 }
 
 /// What was asked for.
@@ -81,8 +57,12 @@ struct Request<'a> {
     catalogue: Option<Catalogue>,
 }
 
-impl Request<'_> {
-    fn read(&self, path: &Path) -> Result<Found> {
+impl Report for Request<'_> {
+    type Found = Found;
+
+    const SCHEMA: &'static str = document::SCHEMA;
+
+    fn find(&self, path: &Path) -> Result<Found> {
         let source = Source::open_or_standard_input(path)?;
         let texts = read_texts(&source)?;
         let pairs = texts.iter().map(|text| (&*text.key, &*text.text));
@@ -98,14 +78,8 @@ impl Request<'_> {
         })
     }
 
-    fn write_one(&self, out: &mut dyn Write, found: &Found) -> io::Result<()> {
-        if self.global.format() == Format::Json {
-            json::write(out, &Document::new(&found.path, &found.workflow))?;
-            return writeln!(out);
-        }
-        let mut writer = Writer::new(out, self.global.style(), false)?;
-        writer.page(&self.page(found))?;
-        writer.finish()
+    fn document<'a>(&'a self, found: &'a Found) -> impl serde::Serialize + 'a {
+        Document::new(&found.path, &found.workflow)
     }
 
     fn page(&self, found: &Found) -> Page {
@@ -115,42 +89,10 @@ impl Request<'_> {
         }
     }
 
-    /// Several files: each stands for itself, so a failure does not end the others.
-    fn write_all(
-        &self,
-        out: &mut dyn Write,
-        paths: &[PathBuf],
-        found: &[Result<Found>],
-    ) -> io::Result<()> {
-        if self.global.format() == Format::Json {
-            return write_array(out, paths, found);
+    fn status(&self, found: &Found) -> Status {
+        match found.workflow.needs.iter().any(|need| need.is_trouble()) {
+            true => Status::Findings,
+            false => Status::Done,
         }
-        let mut writer = Writer::new(out, self.global.style(), true)?;
-        for (path, found) in paths.iter().zip(found) {
-            writer.page(&match found {
-                Ok(found) => self.page(found),
-                Err(error) => page::failure(&path.to_string_lossy(), error),
-            })?;
-        }
-        writer.finish()
-    }
-}
-
-fn write_array(out: &mut dyn Write, paths: &[PathBuf], found: &[Result<Found>]) -> io::Result<()> {
-    for (index, (path, found)) in paths.iter().zip(found).enumerate() {
-        out.write_all(if index == 0 { b"[\n" } else { b",\n" })?;
-        match found {
-            Ok(found) => json::write(out, &Document::new(&found.path, &found.workflow))?,
-            Err(error) => json::write(out, &failure(path, error))?,
-        }
-    }
-    out.write_all(b"\n]\n")
-}
-
-fn failure<'a>(path: &'a Path, error: &Error) -> Failure<'a> {
-    Failure {
-        schema: document::SCHEMA,
-        path: path.to_str().unwrap_or_default(),
-        error: error.to_string(),
     }
 }

@@ -1,6 +1,5 @@
 //! The page of `ckpt workflow`: facts, the files, what is wrong with them.
 
-use ckpt::Error;
 use ckpt::op::workflow::{Need, Status, Workflow};
 use ckpt::report::{Block, Cell, Column, Facts, Kind, Page, Remark, Severity, Table};
 
@@ -52,18 +51,6 @@ pub(super) fn sheet(path: &str, workflow: &Workflow) -> Page {
     Page {
         title: path.to_owned(),
         blocks: vec![Block::Table(Table { columns, rows })],
-    }
-}
-
-/// The page of a file that is no workflow.
-pub(super) fn failure(path: &str, error: &Error) -> Page {
-    let remark = Remark {
-        severity: Severity::Error,
-        text: error.to_string(),
-    };
-    Page {
-        title: path.to_owned(),
-        blocks: vec![Block::Remarks(vec![remark])],
     }
 }
 
