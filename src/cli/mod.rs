@@ -10,6 +10,7 @@ mod progress;
 mod report;
 mod show;
 mod stats;
+mod transform;
 mod workflow;
 
 use args::Global;

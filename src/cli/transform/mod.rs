@@ -1,0 +1,259 @@
+//! What convert and prune share: from a checkpoint that is ready to written outputs and a
+//! report.
+
+mod report;
+
+pub(crate) use report::{Dropped, Report};
+
+use super::args::{Format, Global};
+use super::progress::Bar;
+use super::{Status, companions};
+use ckpt::dtype::cast::Losses;
+use ckpt::format::{self, Plan, WriteOptions};
+use ckpt::io::{SinkOptions, is_folder};
+use ckpt::model::Checkpoint;
+use ckpt::op::convert::{Change, Converted, Options, Reason, Tied};
+use ckpt::text::{grouped, human_bytes, parse_size};
+use ckpt::{DType, Error, Result};
+use clap::ValueEnum;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// How the output is written.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct WriteArgs {
+    /// The dtype for every floating tensor; integers and bools stay
+    #[arg(long, value_name = "DTYPE", value_enum, ignore_case = true)]
+    dtype: Option<Target>,
+    /// What becomes of tensors that share their bytes
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = TiedArg::Alias)]
+    tied: TiedArg,
+    /// Split into shards of at most this much data, with an index: `5GB`, `512MiB`
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_shard_size: Option<u64>,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Read the output back and compare every tensor before it gets its name
+    #[arg(long, conflicts_with = "dry_run")]
+    verify: bool,
+    /// Let the output take the place of the source
+    #[arg(long)]
+    in_place: bool,
+    /// Do not wait until the disk has the bytes
+    #[arg(long)]
+    no_sync: bool,
+    /// Leave the small files beside the weights behind (config, tokenizer, model card, licence)
+    #[arg(long)]
+    weights_only: bool,
+}
+
+/// The dtypes that `--dtype` takes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Target {
+    F32,
+    F16,
+    Bf16,
+    F64,
+}
+
+impl Target {
+    fn dtype(self) -> DType {
+        match self {
+            Target::F32 => DType::F32,
+            Target::F16 => DType::F16,
+            Target::Bf16 => DType::BF16,
+            Target::F64 => DType::F64,
+        }
+    }
+}
+
+/// What `--tied` takes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TiedArg {
+    /// Stored once; the other names are recorded in the metadata
+    Alias,
+    /// Written again under each name
+    Clone,
+}
+
+fn size(text: &str) -> std::result::Result<u64, String> {
+    let size = parse_size(text).filter(|size| *size > 0);
+    size.ok_or_else(|| "not a size such as `5GB`, `512MiB` or `1000`".to_owned())
+}
+
+impl WriteArgs {
+    /// What becomes of the tensors' elements in a file called `target`.
+    pub(crate) fn options(&self, target: &Path) -> Result<Options> {
+        Ok(Options {
+            dtype: self.dtype.map(Target::dtype),
+            tied: match self.tied {
+                TiedArg::Alias => Tied::Alias,
+                TiedArg::Clone => Tied::Clone,
+            },
+            holds: format::dtypes_of_target(target)?,
+        })
+    }
+}
+
+/// Writes what `report` is about to `target`, or says what would be written.
+pub(crate) fn finish(
+    mut report: Report<'_>,
+    target: &Path,
+    args: &WriteArgs,
+    global: &Global,
+) -> Result<Status> {
+    let converted = report.converted;
+    let path = &converted.checkpoint.path;
+    let plan = format::plan(&converted.checkpoint, target, args.max_shard_size)?;
+    say_changes(global, path, converted);
+    let replace = check_in_place(args, report.source, &converted.checkpoint, &plan)?;
+    report.outputs = plan.outputs();
+    if args.dry_run {
+        global.emit(|out| report.write(global, out))?;
+        return Ok(Status::Done);
+    }
+    let sink = SinkOptions {
+        replace: replace || global.force,
+        sync: !args.no_sync,
+    };
+    let write_options = WriteOptions {
+        sink,
+        threads: global.threads(),
+        max_shard_size: args.max_shard_size,
+        verify: args.verify,
+    };
+    let bar = Bar::new(global, report.doing, plan.data_bytes());
+    let written = format::write(&converted.checkpoint, target, &write_options, &bar)
+        .map_err(|error| error.in_file(path))?;
+    drop(bar);
+    if !args.weights_only && is_folder(report.source) {
+        companions::bring(global, report.source, target, sink)?;
+    }
+    for stale in &written.stale {
+        let name = stale.display();
+        global.say(&format!(
+            "{name}: warning: is no part of what was written now"
+        ));
+    }
+    say_losses(global, target, converted, &written.losses);
+    report.losses = Some(written.losses);
+    report.verified = args.verify.then_some(true);
+    match global.format() {
+        Format::Json => global.emit(|out| report.write(global, out))?,
+        _ => report.say_done(global),
+    }
+    Ok(Status::Done)
+}
+
+/// Inside `target`, if that is a folder.
+pub(crate) fn target_path(source: &Path, target: &Path) -> PathBuf {
+    if !is_folder(target) {
+        return target.to_owned();
+    }
+    let stem = match is_folder(source) {
+        true => None,
+        false => source.file_stem().filter(|stem| *stem != "-"),
+    };
+    let mut name = stem.unwrap_or("model".as_ref()).to_os_string();
+    name.push(".safetensors");
+    target.join(name)
+}
+
+/// Says which values have no place in a file of tensors.
+pub(crate) fn say_values(global: &Global, path: &str, checkpoint: &Checkpoint) {
+    const SHOWN: usize = 8;
+    let count = checkpoint.values.len();
+    if count == 0 {
+        return;
+    }
+    let keys = checkpoint.values.iter().take(SHOWN);
+    let mut keys: Vec<&str> = keys.map(|(key, _)| key.as_str()).collect();
+    if count > SHOWN {
+        keys.push("...");
+    }
+    let keys = keys.join(", ");
+    global.say(&format!(
+        "{path}: values that are no tensors are left out: {keys}"
+    ));
+}
+
+/// Says what could not be kept as it was.
+fn say_changes(global: &Global, path: &str, converted: &Converted) {
+    let sum = |reason: Reason, bytes: fn(&Change) -> u64| -> u64 {
+        let changes = converted.changes.iter();
+        changes.filter(|c| c.reason == reason).map(bytes).sum()
+    };
+    let before = sum(Reason::Decoded, |change| change.bytes_before);
+    if before > 0 {
+        let (before, after) = (
+            human_bytes(before),
+            human_bytes(sum(Reason::Decoded, |change| change.bytes_after)),
+        );
+        global.say(&format!(
+            "{path}: quantised blocks are decoded to F32: {before} become {after}; `--dtype bf16` halves that"
+        ));
+    }
+    if !converted.lost_metadata.is_empty() {
+        let keys = converted.lost_metadata.join(", ");
+        global.say(&format!(
+            "{path}: metadata that is no text is left out: {keys}"
+        ));
+    }
+}
+
+/// Whether the output replaces the source, and may.
+fn check_in_place(
+    args: &WriteArgs,
+    source: &Path,
+    checkpoint: &Checkpoint,
+    plan: &Plan,
+) -> Result<bool> {
+    let canonical = |path: &Path| std::fs::canonicalize(path).ok();
+    let mut sources: HashSet<PathBuf> = HashSet::new();
+    let mut last = String::new();
+    for tensor in &checkpoint.tensors {
+        for source in tensor.payload.sources() {
+            if source.name() != last {
+                source.name().clone_into(&mut last);
+                sources.extend(canonical(Path::new(&last)));
+            }
+        }
+    }
+    sources.extend(canonical(source));
+    for output in plan.outputs() {
+        let is_source = canonical(&output.path).is_some_and(|path| sources.contains(&path));
+        if is_source && !args.in_place {
+            let error = Error::usage("is the source itself");
+            return Err(error
+                .in_file(&output.path.to_string_lossy())
+                .with_hint("`--in-place` lets the output take its place"));
+        }
+        if is_source {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Says what the casts lost.
+fn say_losses(global: &Global, target: &Path, converted: &Converted, losses: &[Losses]) {
+    let say = |count: fn(&Losses) -> u64, what: &str| {
+        let tensors = converted.checkpoint.tensors.iter().zip(losses);
+        let lossy: Vec<(&str, u64)> = tensors
+            .map(|(tensor, losses)| (tensor.name.as_str(), count(losses)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let total = lossy.iter().map(|(_, count)| count).sum();
+        if let Some((first, _)) = lossy.first() {
+            global.say(&format!(
+                "{}: {} values {what}, in {} tensors, `{first}` the first",
+                target.display(),
+                grouped(total),
+                grouped(lossy.len() as u64)
+            ));
+        }
+    };
+    say(|losses| losses.overflow, "became infinite");
+    say(|losses| losses.underflow, "became zero or subnormal");
+}
