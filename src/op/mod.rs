@@ -3,6 +3,7 @@
 pub mod convert;
 pub mod diff;
 pub mod group;
+pub mod hash;
 pub mod inspect;
 pub mod root;
 pub mod select;
