@@ -72,7 +72,9 @@ fn join(shares: &[FileHashes]) -> FileHashes {
         joined.blake3 += &share.blake3;
         joined.crc32 += &share.crc32;
         joined.sha256_of_part += &share.sha256_of_part;
-        joined.sha256_of_data = joined.sha256_of_data.or_else(|| share.sha256_of_data.clone());
+        joined.sha256_of_data = joined
+            .sha256_of_data
+            .or_else(|| share.sha256_of_data.clone());
     }
     joined
 }

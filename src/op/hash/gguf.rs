@@ -149,6 +149,9 @@ fn uuid(sha1: &[u8]) -> String {
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let text = hex(&bytes);
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let parts: Vec<&str> = parts.into_iter().filter_map(|part| text.get(part)).collect();
+    let parts: Vec<&str> = parts
+        .into_iter()
+        .filter_map(|part| text.get(part))
+        .collect();
     parts.join("-")
 }

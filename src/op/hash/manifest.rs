@@ -148,7 +148,10 @@ fn check_root(said: Option<Digest>, text: &str) -> Result<()> {
         return Ok(());
     };
     let mut hasher = blake3::Hasher::new();
-    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+    for line in text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
         hasher.update(line.as_bytes()).update(b"\n");
     }
     let found = Digest(*hasher.finalize().as_bytes());
@@ -156,7 +159,9 @@ fn check_root(said: Option<Digest>, text: &str) -> Result<()> {
         return Ok(());
     }
     let error = Error::malformed(format!("names the root {said}, but its lines have {found}"));
-    Err(error.with_hint("lines were lost, added or changed; without its first line each stands for itself"))
+    Err(error.with_hint(
+        "lines were lost, added or changed; without its first line each stands for itself",
+    ))
 }
 
 /// How a checkpoint and a manifest relate.

@@ -307,7 +307,15 @@ mod tests {
     fn any_cut_gives_the_digest_of_one_pass() {
         let subtree = SUBTREE as usize;
         let mut seen = 0;
-        for len in [0, 1, 1000, subtree - 9, subtree, subtree + 1, 5 * subtree + 77] {
+        for len in [
+            0,
+            1,
+            1000,
+            subtree - 9,
+            subtree,
+            subtree + 1,
+            5 * subtree + 77,
+        ] {
             let data = bytes(len);
             let trailer = format!("\nU8 [{len}]");
             let expected = *blake3::hash(&[&data[..], trailer.as_bytes()].concat()).as_bytes();
@@ -327,13 +335,19 @@ mod tests {
     /// Blocks of 144 bytes and groups of 3 do not end where subtrees do.
     #[test]
     fn elements_may_lie_across_the_cuts() {
-        for (dtype, elements, len) in [(DType::Q4K, 256 * 9000, 144 * 9000), (DType::F6E2M3, 4 * 700_000, 3 * 700_000)] {
+        for (dtype, elements, len) in [
+            (DType::Q4K, 256 * 9000, 144 * 9000),
+            (DType::F6E2M3, 4 * 700_000, 3 * 700_000),
+        ] {
             let data = bytes(len);
             let trailer = format!("\n{dtype} [{elements}]");
             let expected = *blake3::hash(&[&data[..], trailer.as_bytes()].concat()).as_bytes();
             let tensor = tensor(dtype, elements, data);
             let found = digests(&[tensor], 2, &parallel::Silent).unwrap();
-            assert_eq!(found[0].as_ref().unwrap().as_ref().unwrap(), &Digest(expected));
+            assert_eq!(
+                found[0].as_ref().unwrap().as_ref().unwrap(),
+                &Digest(expected)
+            );
         }
     }
 }
