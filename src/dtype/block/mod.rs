@@ -6,11 +6,14 @@
 //! | 256 elements in scaled sub-blocks | `k` | Q2_K to Q6_K, Q8_K |
 //! | 4 bits through a table | `table4` | IQ4_NL IQ4_XS MXFP4 NVFP4 |
 //! | one or two bits | `few_bits` | TQ1_0 TQ2_0 Q1_0 Q2_0 |
+//! | points of a grid, tables in `grids` | `grid` | IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S |
 //!
 //! Arithmetic is in `f32`, in the order that ggml's C code has, without fused operations: the
 //! results are those of gguf-py bit for bit. Source: ggml-common.h, ggml-quants.c.
 
 mod few_bits;
+mod grid;
+mod grids;
 mod k;
 mod plain;
 mod table4;
@@ -20,7 +23,7 @@ use super::DType;
 /// Decodes whole blocks: `input` and `out` hold the same elements.
 pub type Decode = fn(input: &[u8], out: &mut [f32]);
 
-/// How blocks of `dtype` are decoded; `None` if nothing here can.
+/// How blocks of `dtype` are decoded; `None` if it has no blocks.
 pub fn decoder(dtype: DType) -> Option<Decode> {
     Some(match dtype {
         DType::Q4_0 => |i, o| each(i, o, plain::q4_0),
@@ -43,6 +46,13 @@ pub fn decoder(dtype: DType) -> Option<Decode> {
         DType::Tq2_0 => |i, o| each(i, o, few_bits::tq2_0),
         DType::Q1_0 => |i, o| each(i, o, few_bits::q1_0),
         DType::Q2_0 => |i, o| each(i, o, few_bits::q2_0),
+        DType::Iq1S => |i, o| each(i, o, grid::iq1_s),
+        DType::Iq1M => |i, o| each(i, o, grid::iq1_m),
+        DType::Iq2Xxs => |i, o| each(i, o, grid::iq2_xxs),
+        DType::Iq2Xs => |i, o| each(i, o, grid::iq2_xs),
+        DType::Iq2S => |i, o| each(i, o, grid::iq2_s),
+        DType::Iq3Xxs => |i, o| each(i, o, grid::iq3_xxs),
+        DType::Iq3S => |i, o| each(i, o, grid::iq3_s),
         _ => return None,
     })
 }
@@ -75,6 +85,7 @@ fn high(byte: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtype::Class;
     use std::path::PathBuf;
 
     fn folder() -> PathBuf {
@@ -88,6 +99,7 @@ mod tests {
         let mut seen = 0;
         for dtype in DType::ALL {
             let Some(decode) = decoder(*dtype) else {
+                assert_ne!(dtype.class(), Class::Block, "{dtype}");
                 continue;
             };
             let file = std::fs::read(folder().join(format!("{dtype}.bin"))).unwrap();
@@ -105,6 +117,6 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 20);
+        assert_eq!(seen, 27);
     }
 }
