@@ -30,6 +30,8 @@ PARTS = {
     "bad": "bad_files",
     # With torch 1.13.1, in an environment of its own.
     "torch1": "torch1_files",
+    # With blake3 and xxhash beside the others, once the files are there.
+    "hash": "hash_values",
     # With Pillow, and nothing else.
     "workflow": "workflow_files",
 }
@@ -37,9 +39,9 @@ PARTS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    current = [part for part in PARTS if part not in ("torch1", "workflow")]
+    current = [part for part in PARTS if part not in ("torch1", "hash", "workflow")]
     parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
-                        help="which parts: " + " ".join(PARTS) + " (all but the last two by default)")
+                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash and workflow by default)")
     warnings.filterwarnings("ignore", category=UserWarning)
     parts = parser.parse_args().parts
     for part in current if parts in ("all", ["all"]) else parts:

@@ -3,6 +3,7 @@
 mod args;
 mod companions;
 mod convert;
+mod hash;
 mod inspect;
 mod json;
 mod output;
@@ -71,6 +72,8 @@ enum Command {
     Show(show::Args),
     /// Another format, dtype or sharding
     Convert(convert::Args),
+    /// Content digests that no packing changes, a manifest to check them by, file hashes
+    Hash(hash::Args),
     /// The model files that a ComfyUI workflow needs, and whether they are there and right
     Workflow(workflow::Args),
 }
@@ -93,6 +96,7 @@ fn dispatch(cli: &Cli) -> Result<Status> {
         Command::Stats(args) => stats::run(args, &cli.global),
         Command::Show(args) => show::run(args, &cli.global),
         Command::Convert(args) => convert::run(args, &cli.global),
+        Command::Hash(args) => hash::run(args, &cli.global),
         Command::Workflow(args) => workflow::run(args, &cli.global),
     }
 }

@@ -27,6 +27,11 @@ pub(crate) trait Report {
     /// The same for people.
     fn page(&self, found: &Self::Found) -> Page;
 
+    /// What a single path's page is in place of a table: lines for people and programs alike.
+    fn lines(&self, _: &Self::Found) -> Option<String> {
+        None
+    }
+
     /// What it comes to as an exit status.
     fn status(&self, found: &Self::Found) -> Status;
 }
@@ -61,6 +66,10 @@ fn write_one<R: Report>(
     if global.format() == Format::Json {
         json::write(out, &report.document(found))?;
         return writeln!(out);
+    }
+    let lines = report.lines(found);
+    if let Some(lines) = lines.filter(|_| global.format() == Format::Table) {
+        return out.write_all(lines.as_bytes());
     }
     let mut writer = Writer::new(out, global.style(), false)?;
     writer.page(&report.page(found))?;

@@ -30,6 +30,23 @@ pub struct FileHashes {
     pub sha256_of_data: Option<String>,
 }
 
+impl FileHashes {
+    /// AutoV1, the oldest short hash of the Stable Diffusion web UI.
+    pub fn auto_v1(&self) -> Option<&str> {
+        self.sha256_of_part.get(..8)
+    }
+
+    /// AutoV2, its `Model hash`.
+    pub fn auto_v2(&self) -> Option<&str> {
+        self.sha256.get(..10)
+    }
+
+    /// AutoV3, its `Lora hashes`.
+    pub fn auto_v3(&self) -> Option<&str> {
+        self.sha256_of_data.as_deref()?.get(..12)
+    }
+}
+
 /// What one pass over a file computes.
 #[derive(Clone, Copy)]
 enum Share {

@@ -1,6 +1,7 @@
 //! The program itself.
 
 mod convert;
+mod hash;
 mod inspect;
 mod show;
 mod support;

@@ -2,6 +2,7 @@
 
 mod convert;
 mod diff;
+mod hash;
 mod inspect;
 mod root;
 mod select;
