@@ -1,4 +1,6 @@
-//! At most one format claims any bytes, and asking is harmless.
+//! Asking every format whether some bytes are its own is harmless. (Of a real file exactly one
+//! says so, which tests/laws.rs holds; bytes made for it can look like several, and the first
+//! in FORMATS reads them.)
 #![no_main]
 
 use ckpt::format::{FORMATS, HEAD};
@@ -7,9 +9,7 @@ use ckpt::io::Source;
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let source = Source::from_bytes("input", data);
     let head = source.read_prefix(0, HEAD).unwrap();
-    let claims = FORMATS
-        .iter()
-        .filter(|format| format.detect(&head, &source));
-    let names: Vec<&str> = claims.map(|format| format.name()).collect();
-    assert!(names.len() <= 1, "claimed by {names:?}");
+    for format in FORMATS {
+        let _ = format.detect(&head, &source);
+    }
 });
