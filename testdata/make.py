@@ -27,6 +27,7 @@ PARTS = {
     "pickles": "pickle_files",
     "archives": "archive_files",
     "sharded": "sharded_files",
+    "prune": "prune_files",
     "bad": "bad_files",
     # With torch 1.13.1, in an environment of its own.
     "torch1": "torch1_files",

@@ -126,7 +126,7 @@ pub(crate) fn mismatches(found: &Checkpoint, expected: &Json) -> Vec<String> {
     out
 }
 
-fn tensor_mismatches(found: &[Tensor], expected: &Json) -> Vec<String> {
+pub(crate) fn tensor_mismatches(found: &[Tensor], expected: &Json) -> Vec<String> {
     let wanted = expected["tensors"].as_array().unwrap();
     let names: Vec<&str> = wanted.iter().map(|t| t["name"].as_str().unwrap()).collect();
     let mut by_name: HashMap<&str, &Tensor> = found.iter().map(|t| (t.name.as_str(), t)).collect();

@@ -8,6 +8,14 @@ use std::path::Path;
 /// Larger files are no companions: the largest tokenizers have about 35 MB.
 const LARGEST: u64 = 64 << 20;
 
+/// Companions that are treated otherwise.
+pub(crate) struct Special<'a> {
+    /// Which stay behind.
+    pub(crate) skips: fn(&str) -> bool,
+    /// Which come along with other content.
+    pub(crate) rewritten: &'a [(String, Vec<u8>)],
+}
+
 /// Copies the companions in `source`, a folder, to the folder of `target`. What stands there
 /// already is left alone, unless it may be replaced.
 pub(crate) fn bring(
@@ -15,6 +23,7 @@ pub(crate) fn bring(
     source: &Path,
     target: &Path,
     options: SinkOptions,
+    special: &Special<'_>,
 ) -> Result<()> {
     let folder = target.parent().unwrap_or(Path::new(""));
     let folder = match folder.as_os_str().is_empty() {
@@ -29,15 +38,25 @@ pub(crate) fn bring(
         return Ok(());
     }
     let mut brought = Vec::new();
-    for entry in list_folder(source)?.into_iter().filter(is_companion) {
+    let entries = list_folder(source)?.into_iter().filter(is_companion);
+    for entry in entries.filter(|entry| !(special.skips)(&entry.name)) {
         let to = folder.join(&entry.name);
         if file_exists(&to) && !options.replace {
             global.say(&format!("{}: exists already and is kept", to.display()));
             continue;
         }
-        let from = Source::open(&entry.path)?;
         let sink = Sink::create(&to, options)?;
-        sink.copy_from(0, &from, 0, from.len(), &mut Vec::new())?;
+        match special
+            .rewritten
+            .iter()
+            .find(|(name, _)| *name == entry.name)
+        {
+            Some((_, bytes)) => sink.write_all_at(0, bytes)?,
+            None => {
+                let from = Source::open(&entry.path)?;
+                sink.copy_from(0, &from, 0, from.len(), &mut Vec::new())?;
+            }
+        }
         sink.finish()?;
         brought.push(entry.name);
     }

@@ -70,6 +70,7 @@ fn choose(mut checkpoint: Checkpoint, args: &Args, global: &Global) -> Result<Ch
             pairs
                 .filter(|(_, kept)| !**kept)
                 .map(|(tensor, _)| Dropped {
+                    kind: "tensor",
                     name: tensor.name.clone(),
                     reason: "not selected",
                     bytes: tensor.byte_len().unwrap_or(0),
@@ -101,6 +102,7 @@ fn choose(mut checkpoint: Checkpoint, args: &Args, global: &Global) -> Result<Ch
             .collect();
         let left_out = all.into_iter().filter(|(name, _)| !kept.contains(name));
         dropped.extend(left_out.map(|(name, bytes)| Dropped {
+            kind: "tensor",
             name,
             reason: "outside the root",
             bytes,

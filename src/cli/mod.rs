@@ -8,6 +8,7 @@ mod inspect;
 mod json;
 mod output;
 mod progress;
+mod prune;
 mod report;
 mod show;
 mod stats;
@@ -74,6 +75,8 @@ enum Command {
     Convert(convert::Args),
     /// Content digests that no packing changes, a manifest to check them by, file hashes
     Hash(hash::Args),
+    /// Leave out what inference does not need
+    Prune(prune::Args),
     /// The model files that a ComfyUI workflow needs, and whether they are there and right
     Workflow(workflow::Args),
 }
@@ -97,6 +100,7 @@ fn dispatch(cli: &Cli) -> Result<Status> {
         Command::Show(args) => show::run(args, &cli.global),
         Command::Convert(args) => convert::run(args, &cli.global),
         Command::Hash(args) => hash::run(args, &cli.global),
+        Command::Prune(args) => prune::run(args, &cli.global),
         Command::Workflow(args) => workflow::run(args, &cli.global),
     }
 }

@@ -5,6 +5,7 @@ pub mod diff;
 pub mod group;
 pub mod hash;
 pub mod inspect;
+pub mod prune;
 pub mod root;
 pub mod select;
 pub mod show;

@@ -17,9 +17,10 @@ pub const ROOT_KEYS: [&str; 9] = [
 ];
 
 /// Which part of a checkpoint is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The model, if it stands under a key of its own; everything otherwise.
+    #[default]
     Auto,
     /// What stands under this key.
     Key(String),
@@ -70,27 +71,38 @@ pub fn candidates(checkpoint: &Checkpoint) -> Vec<&str> {
 /// how to choose another.
 /// Errors: `Usage` if nothing stands under the key that was asked for.
 pub fn restrict(mut checkpoint: Checkpoint, choice: &Choice) -> Result<Rooted> {
-    let key = match choice {
-        Choice::Everything => None,
-        Choice::Key(key) if key.is_empty() => None,
-        Choice::Key(key) => Some(key.clone()),
-        Choice::Auto => {
-            let found = automatic(&checkpoint);
-            warn_of_several(&mut checkpoint, found.as_deref());
-            found
-        }
-    };
-    let Some(key) = key else {
+    let Some(key) = find(&mut checkpoint, choice)? else {
         return Ok(Rooted {
             checkpoint,
             left_out: LeftOut::default(),
         });
     };
     let kept = under(&checkpoint, &key);
-    if !kept.contains(&true) {
-        return Err(nothing_under(&checkpoint, &key));
-    }
     Ok(cut_out(checkpoint, &key, &kept))
+}
+
+/// The key that `choice` comes to; `None` for everything.
+///
+/// If several keys could be the root, the first is taken, and a warning among the notes says
+/// how to choose another.
+/// Errors: `Usage` if nothing stands under the key that was asked for.
+pub fn find(checkpoint: &mut Checkpoint, choice: &Choice) -> Result<Option<String>> {
+    let key = match choice {
+        Choice::Everything => None,
+        Choice::Key(key) if key.is_empty() => None,
+        Choice::Key(key) => Some(key.clone()),
+        Choice::Auto => {
+            let found = automatic(checkpoint);
+            warn_of_several(checkpoint, found.as_deref());
+            found
+        }
+    };
+    match key {
+        Some(key) if !under(checkpoint, &key).contains(&true) => {
+            Err(nothing_under(checkpoint, &key))
+        }
+        key => Ok(key),
+    }
 }
 
 /// The root that the reader found, or the first candidate, if it is a key of the mapping.
@@ -126,7 +138,7 @@ fn warn_of_several(checkpoint: &mut Checkpoint, taken: Option<&str>) {
 }
 
 /// For each tensor, whether it stands under `key`.
-fn under(checkpoint: &Checkpoint, key: &str) -> Vec<bool> {
+pub fn under(checkpoint: &Checkpoint, key: &str) -> Vec<bool> {
     let prefix = format!("{key}.");
     let group = checkpoint.groups.iter().find(|group| group.key == key);
     let is_under = |(index, name): (usize, &str)| match group {

@@ -3,6 +3,7 @@
 mod convert;
 mod hash;
 mod inspect;
+mod prune;
 mod show;
 mod support;
 mod usage;

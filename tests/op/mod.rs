@@ -4,6 +4,7 @@ mod convert;
 mod diff;
 mod hash;
 mod inspect;
+mod prune;
 mod root;
 mod select;
 mod show;

@@ -83,6 +83,11 @@ fn size(text: &str) -> std::result::Result<u64, String> {
 }
 
 impl WriteArgs {
+    /// Whether nothing is to be written.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// What becomes of the tensors' elements in a file called `target`.
     pub(crate) fn options(&self, target: &Path) -> Result<Options> {
         Ok(Options {
@@ -128,7 +133,11 @@ pub(crate) fn finish(
         .map_err(|error| error.in_file(path))?;
     drop(bar);
     if !args.weights_only && is_folder(report.source) {
-        companions::bring(global, report.source, target, sink)?;
+        let special = companions::Special {
+            skips: report.skips,
+            rewritten: &report.rewritten,
+        };
+        companions::bring(global, report.source, target, sink, &special)?;
     }
     for stale in &written.stale {
         let name = stale.display();

@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A tensor that is not written.
+/// Something that is not written.
 pub(crate) struct Dropped {
+    /// `tensor`, `value` or `file`.
+    pub(crate) kind: &'static str,
     pub(crate) name: String,
     pub(crate) reason: &'static str,
     pub(crate) bytes: u64,
@@ -28,6 +30,10 @@ pub(crate) struct Report<'a> {
     pub(crate) source_name: &'a dyn Fn(&str) -> String,
     pub(crate) dropped: Vec<Dropped>,
     pub(crate) converted: &'a Converted,
+    /// Files of the source's folder that do not come along.
+    pub(crate) skips: fn(&str) -> bool,
+    /// Files of the source's folder that come along with other content.
+    pub(crate) rewritten: Vec<(String, Vec<u8>)>,
     /// More keys of the JSON object, after the others.
     pub(crate) more: Map<String, Json>,
     pub(super) outputs: Vec<Output>,
@@ -51,6 +57,8 @@ impl<'a> Report<'a> {
             source_name,
             dropped: Vec::new(),
             converted,
+            skips: |_| false,
+            rewritten: Vec::new(),
             more: Map::new(),
             outputs: Vec::new(),
             losses: None,
@@ -135,10 +143,9 @@ impl Report<'_> {
                 "{from:<10} -> {to:<5} {reason:<12} x{count:<8} {before:>8} -> {after:>8}"
             )?;
         }
-        if !self.dropped.is_empty() {
-            let bytes = self.dropped.iter().map(|dropped| dropped.bytes).sum();
-            let count = grouped(self.dropped.len() as u64);
-            writeln!(out, "left out: {count} tensors, {}", human_bytes(bytes))?;
+        for (reason, kind, count, bytes) in self.dropped_by_reason() {
+            let (what, bytes) = (plural(kind, count), human_bytes(bytes));
+            writeln!(out, "left out: {reason:<26} {what:<14} {bytes:>8}")?;
         }
         for output in &self.outputs {
             let path = output.path.to_string_lossy();
@@ -146,6 +153,38 @@ impl Report<'_> {
             writeln!(out, "{path}  {} bytes", grouped(output.bytes))?;
         }
         Ok(())
+    }
+
+    /// Reasons in order of first occurrence, with kind, count and bytes.
+    fn dropped_by_reason(&self) -> Vec<(&'static str, &'static str, u64, u64)> {
+        let mut sums: Vec<(&str, &str, u64, u64)> = Vec::new();
+        for dropped in &self.dropped {
+            let is_same = |sum: &&mut (&str, &str, u64, u64)| {
+                sum.0 == dropped.reason && sum.1 == dropped.kind
+            };
+            match sums.iter_mut().find(is_same) {
+                Some(sum) => {
+                    sum.2 += 1;
+                    sum.3 = sum.3.saturating_add(dropped.bytes);
+                }
+                None => sums.push((dropped.reason, dropped.kind, 1, dropped.bytes)),
+            }
+        }
+        sums
+    }
+
+    /// Says on standard error what is not written, by reason.
+    pub(crate) fn say_dropped(&self, global: &Global) {
+        let sums = self.dropped_by_reason().into_iter();
+        let words = sums.map(|(reason, kind, count, bytes)| match kind {
+            "value" => format!("{reason} ({})", plural(kind, count)),
+            _ => format!("{reason} ({}, {})", plural(kind, count), human_bytes(bytes)),
+        });
+        let words: Vec<String> = words.collect();
+        if !words.is_empty() {
+            let source = self.source.display();
+            global.say(&format!("{source}: left out: {}", words.join(", ")));
+        }
     }
 
     pub(super) fn say_done(&self, global: &Global) {
@@ -162,4 +201,10 @@ impl Report<'_> {
             ));
         }
     }
+}
+
+/// `1 tensor`, `2 tensors`.
+fn plural(kind: &str, count: u64) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {kind}{ending}", grouped(count))
 }

@@ -1,0 +1,220 @@
+//! `ckpt prune`: leave out what is not needed.
+
+use super::Status;
+use super::args::{Format, Global, RootArgs, SelectionArgs};
+use super::transform::{self, Dropped, Report, WriteArgs, target_path};
+use ckpt::format::{self, ReadOptions};
+use ckpt::io::{is_folder, list_folder};
+use ckpt::model::Level;
+use ckpt::op::convert::{self, Converted, Reason};
+use ckpt::op::prune::{self, Kind, Options, Pruned, Recipe, Weights};
+use ckpt::op::root::Choice;
+use ckpt::{Error, Result};
+use clap::ValueEnum;
+use serde_json::{Map, Value as Json};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// The arguments of `ckpt prune`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Without options, what inference needs is kept: the model under its own \
+    names, without optimizer, scheduler, random state, second copies of the weights and the \
+    wrappers' prefixes. What is not known is kept, with a warning.\n\n\
+    Examples:\n  \
+    ckpt prune last.ckpt model.safetensors\n  \
+    ckpt prune last.ckpt model.safetensors --dry-run\n  \
+    ckpt prune sd-full-ema.ckpt sd.safetensors --weights ema --dtype f16\n  \
+    ckpt prune checkpoint-500/ published/\n  \
+    ckpt prune model.pt small.safetensors --drop 'aux_head.*'"
+)]
+pub(crate) struct Args {
+    /// A file, an index or a folder; `-` is standard input
+    #[arg(value_name = "SRC", required_unless_present = "recipe")]
+    source: Option<PathBuf>,
+    /// The file to write, `NAME.safetensors`; or a folder to write it into
+    #[arg(value_name = "DST", required_unless_present = "recipe")]
+    target: Option<PathBuf>,
+    /// Whose checkpoint it is, where its contents do not say; `list` lists them
+    #[arg(long, value_name = "NAME")]
+    recipe: Option<String>,
+    /// Tensors that stay, whatever else says; repeatable
+    #[arg(long, value_name = "GLOB")]
+    keep: Vec<String>,
+    /// Tensors that go; repeatable
+    #[arg(long, value_name = "GLOB")]
+    drop: Vec<String>,
+    /// Which copy of the weights, where there are two
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = WeightsArg::Auto)]
+    weights: WeightsArg,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+/// What `--weights` takes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WeightsArg {
+    /// What the programs that load such checkpoints take
+    Auto,
+    /// As the optimizer left them
+    Live,
+    /// Their moving average
+    Ema,
+}
+
+impl From<WeightsArg> for Weights {
+    fn from(arg: WeightsArg) -> Weights {
+        match arg {
+            WeightsArg::Auto => Weights::Auto,
+            WeightsArg::Live => Weights::Live,
+            WeightsArg::Ema => Weights::Ema,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
+    global.require_format("prune", &[Format::Table, Format::Json])?;
+    if args.recipe.as_deref() == Some("list") {
+        return list_recipes(global);
+    }
+    let (Some(source), Some(target)) = (&args.source, &args.target) else {
+        return Err(Error::usage("SRC and DST are needed"));
+    };
+    let target = target_path(source, target);
+    let convert_options = args.write.options(&target)?;
+    let options = options(args)?;
+    let checkpoint = format::open_with(source, &ReadOptions::SUMMARY)?;
+    let path = checkpoint.path.clone();
+    let in_file = |error: Error| error.in_file(&path);
+    let folder = folder_files(source)?;
+    let mut pruned = prune::prune(checkpoint, &options).map_err(in_file)?;
+    global.say_notes(&path, &pruned.notes, Level::Info);
+    say_weights(global, &path, &pruned, options.weights);
+    let checkpoint = std::mem::take(&mut pruned.checkpoint);
+    let names: HashMap<String, String> = checkpoint
+        .tensors
+        .iter()
+        .zip(&pruned.sources)
+        .map(|(tensor, source)| (tensor.name.clone(), source.clone()))
+        .collect();
+    let mut converted = convert::convert(checkpoint, &convert_options).map_err(in_file)?;
+    say_reasons(&mut converted, &pruned, &names);
+    let source_name = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
+    let mut report = Report::new("prune", "pruning", source, &converted, &source_name);
+    report.dropped = dropped(&pruned, &folder);
+    report.skips = |name| prune::is_training_file(name).is_some();
+    report.more = more(&pruned);
+    if !args.write.is_dry_run() {
+        report.say_dropped(global);
+    }
+    transform::finish(report, &target, &args.write, global)
+}
+
+fn options(args: &Args) -> Result<Options> {
+    let recipe = match args.recipe.as_deref() {
+        None => None,
+        Some(name) => Some(Recipe::named(name).ok_or_else(|| unknown_recipe(name))?),
+    };
+    Ok(Options {
+        recipe,
+        root: args.root.choice(Choice::Auto),
+        selection: args.selection.selection()?,
+        keep: args.keep.clone(),
+        drop: args.drop.clone(),
+        weights: args.weights.into(),
+    })
+}
+
+fn unknown_recipe(name: &str) -> Error {
+    let names: Vec<&str> = prune::RECIPES.iter().map(|recipe| recipe.name).collect();
+    Error::usage(format!(
+        "`{name}` is no recipe; there are {}",
+        names.join(", ")
+    ))
+    .with_hint("`--recipe list` says what each is for")
+}
+
+fn list_recipes(global: &Global) -> Result<Status> {
+    global.emit(|out| {
+        if global.format() == Format::Json {
+            let recipes = prune::RECIPES.iter();
+            let list: Vec<Json> = recipes
+                .map(|recipe| serde_json::json!({"name": recipe.name, "about": recipe.about}))
+                .collect();
+            serde_json::to_writer_pretty(&mut *out, &list)?;
+            return writeln!(out);
+        }
+        for recipe in prune::RECIPES {
+            writeln!(out, "{:<11} {}", recipe.name, recipe.about)?;
+        }
+        Ok(())
+    })?;
+    Ok(Status::Done)
+}
+
+/// Names and bytes of the files in `source`, if that is a folder.
+fn folder_files(source: &Path) -> Result<Vec<(String, u64)>> {
+    if !is_folder(source) {
+        return Ok(Vec::new());
+    }
+    let entries = list_folder(source)?.into_iter();
+    let files = entries.filter(|entry| !entry.is_folder);
+    Ok(files.map(|entry| (entry.name, entry.len)).collect())
+}
+
+fn say_weights(global: &Global, path: &str, pruned: &Pruned, asked: Weights) {
+    let (Some(weights), Weights::Auto, true) = (pruned.weights, asked, pruned.has_other_weights)
+    else {
+        return;
+    };
+    let (taken, other) = match weights {
+        prune::Copy::Live => ("live weights", "ema"),
+        prune::Copy::Ema => ("moving average", "live"),
+    };
+    global.say(&format!(
+        "{path}: holds two copies of the weights; taken: the {taken}; `--weights {other}` takes the other"
+    ));
+}
+
+/// Puts what pruning did in the place of "kept".
+fn say_reasons(converted: &mut Converted, pruned: &Pruned, names: &HashMap<String, String>) {
+    let sources = pruned.sources.iter().zip(&pruned.reasons);
+    let reasons: HashMap<&str, Reason> = sources
+        .filter_map(|(source, reason)| Some((source.as_str(), (*reason)?)))
+        .collect();
+    for change in &mut converted.changes {
+        let source = names.get(&change.from_name);
+        let reason = source.and_then(|source| reasons.get(source.as_str()));
+        if let (Reason::Kept, Some(reason)) = (change.reason, reason) {
+            change.reason = *reason;
+        }
+    }
+}
+
+fn dropped(pruned: &Pruned, files: &[(String, u64)]) -> Vec<Dropped> {
+    let files = prune::left_out_files(files);
+    let all = pruned.dropped.iter().chain(&files);
+    all.map(|dropped| Dropped {
+        kind: match dropped.kind {
+            Kind::Tensor => "tensor",
+            Kind::Value => "value",
+            Kind::File => "file",
+        },
+        name: dropped.name.clone(),
+        reason: dropped.reason,
+        bytes: dropped.bytes,
+    })
+    .collect()
+}
+
+fn more(pruned: &Pruned) -> Map<String, Json> {
+    let mut more = Map::new();
+    more.insert("recipe".to_owned(), pruned.recipe.name.into());
+    let weights = pruned.weights.map(prune::Copy::name);
+    more.insert("weights".to_owned(), weights.into());
+    more
+}

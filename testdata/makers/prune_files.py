@@ -1,0 +1,178 @@
+"""Training checkpoints as the savers of each framework lay them out, and what is the model in them.
+
+The weights come from real modules, so that `state_dict()` says what must be left.
+"""
+
+import copy
+import json
+from argparse import Namespace
+
+import torch
+from torch import nn
+
+from .common import folder
+from .hide_paths import hide_paths
+from .torch_expect import tensor_entry
+
+
+def net(seed=0, scale=1.0):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale).add_(0.01)
+    return model
+
+
+def averaged():
+    """The model's weights, and their average after another step."""
+    return net(0), net(1)
+
+
+def optimizer(model):
+    adam = torch.optim.Adam(model.parameters())
+    model(torch.ones(2, 1, 4, 4)).sum().backward()
+    adam.step()
+    return adam.state_dict()
+
+
+def expect_pruned(path, *cases):
+    """Writes `PATH.pruned.json`: for each case its options and the tensors that are left."""
+    rows = []
+    for options, tensors in cases:
+        entries = [tensor_entry(name, tensor) for name, tensor in tensors.items()]
+        lines = ",\n   ".join(json.dumps(entry) for entry in entries)
+        rows.append(f' {{"options": {json.dumps(options)}, "tensors": [\n   {lines}\n ]}}')
+    path.with_name(path.name + ".pruned.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+
+
+def prefixed(prefix, tensors):
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def frozen(model):
+    """Its state dict, which no later step changes."""
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def make():
+    out = folder("prune")
+    hide_paths()
+    for maker in (plain, wrappers, lightning_averaging, mmengine, timm, yolo, fairseq, deepspeed, basicsr, gan):
+        for name, content, *cases in maker():
+            torch.save(content, out / name)
+            expect_pruned(out / name, *cases)
+
+
+def plain():
+    live, ema = averaged()
+    state, average = frozen(live), frozen(ema)
+    content = {
+        "epoch": 3, "model_state_dict": state, "optimizer_state_dict": optimizer(live),
+        "scheduler": {"last_epoch": 3}, "scaler": {"scale": 65536.0}, "rng_state": torch.get_rng_state()[:16],
+        "cuda_rng_state": [torch.arange(4, dtype=torch.uint8)], "ema": prefixed("module.", average) | {"steps": torch.tensor(3)},
+    }
+    yield ("plain.pt", content, ({}, state), ({"weights": "live"}, state), ({"weights": "ema"}, average),
+           ({"recipe": "none", "drop": ["optimizer_state_dict.*", "ema.*", "*rng_state*"]}, state))
+    yield ("only-ema.pt", {"model": None, "ema": average}, ({}, average), ({"weights": "ema"}, average))
+
+
+def wrappers():
+    live, ema = averaged()
+    state = frozen(live)
+    compiled = {name.replace("3.", "3._orig_mod."): tensor for name, tensor in state.items()}
+    yield "wrappers.pt", {"state_dict": prefixed("_forward_module.module._orig_mod.", compiled)}, ({}, state)
+    # What torch itself writes for an average of weights.
+    swa = torch.optim.swa_utils.AveragedModel(ema)
+    yield "averaged-model.pt", swa.state_dict(), ({}, frozen(ema))
+    # Without `module.` before each name, none is taken off.
+    some = {"module.weight": state["3.weight"], "head.weight": state["0.weight"]}
+    yield "some-module.pt", some, ({}, some)
+    # Taken off, both would have one name.
+    both = {"a._orig_mod.w": state["3.weight"], "a.w": state["3.bias"]}
+    yield "name-taken.pt", both, ({}, both)
+
+
+def lightning_averaging():
+    live, ema = averaged()
+    current, average = prefixed("model.", frozen(live)), prefixed("model.", frozen(ema))
+    content = {
+        "epoch": 1, "global_step": 10, "pytorch-lightning_version": "2.6.0", "state_dict": average,
+        "loops": {"fit_loop": {}}, "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5)}},
+        "optimizer_states": [optimizer(live)], "lr_schedulers": [], "hparams_name": "kwargs", "hyper_parameters": {"lr": 0.1},
+        "current_model_state": current, "averaging_state": {"n_averaged": torch.tensor(3)},
+    }
+    yield ("lightning-averaging.ckpt", content, ({}, average), ({"weights": "ema"}, average), ({"weights": "live"}, current))
+
+
+def mmengine():
+    live, ema = averaged()
+    state, average = frozen(live), frozen(ema)
+    content = {
+        "meta": {"epoch": 1, "iter": 10, "cfg": "model = dict()", "mmengine_version": "0.10.7"},
+        "state_dict": average, "message_hub": {"log_scalars": {}}, "optimizer": optimizer(live), "param_schedulers": [],
+        # MMEngine's EMAHook has exchanged the two when it saves.
+        "ema_state_dict": {"steps": torch.tensor(10)} | prefixed("module.", state),
+    }
+    yield "mmengine.pth", content, ({}, average), ({"weights": "ema"}, average), ({"weights": "live"}, state)
+
+
+def timm():
+    live, ema = averaged()
+    state, average = frozen(live), frozen(ema)
+    content = {
+        "epoch": 3, "arch": "net", "state_dict": state, "optimizer": optimizer(live), "version": 2,
+        "args": Namespace(lr=0.1), "amp_scaler": {"scale": 65536.0}, "state_dict_ema": average, "metric": 0.5,
+    }
+    yield "timm.pth.tar", content, ({}, average), ({"weights": "live"}, state), ({"weights": "ema"}, average)
+
+
+def yolo():
+    live, ema = averaged()
+    content = {
+        "epoch": 3, "best_fitness": 0.5, "model": copy.deepcopy(live).half(), "ema": copy.deepcopy(ema).half(), "updates": 10,
+        "optimizer": optimizer(live), "train_args": {"epochs": 10}, "date": "2026-01-01", "version": "8.4.0",
+    }
+    half = lambda model: copy.deepcopy(model).half().state_dict()
+    yield "yolo.pt", content, ({}, half(ema)), ({"weights": "live"}, half(content["model"]))
+
+
+def fairseq():
+    live, ema = averaged()
+    state, average = frozen(live), frozen(ema)
+    content = {
+        "args": None, "cfg": {"task": "translation"}, "model": state, "criterion": {"weight": torch.ones(2)},
+        "optimizer_history": [{"criterion_name": "C", "optimizer_name": "Adam", "num_updates": 3}],
+        "task_state": {}, "extra_state": {"epoch": 1, "ema": average, "metrics": {"loss": torch.tensor(1.0)}},
+        "last_optimizer_state": optimizer(live),
+    }
+    yield "fairseq.pt", content, ({}, state), ({"weights": "ema"}, average)
+
+
+def deepspeed():
+    live, _ = averaged()
+    state = frozen(live)
+    content = {
+        "module": state, "buffer_names": ["1.running_mean"], "optimizer": None, "param_shapes": [{"0.weight": torch.Size([2, 1, 3, 3])}],
+        "lr_scheduler": {"last_batch_iteration": 3}, "random_ltd": None, "sparse_tensor_module_names": set(), "skipped_steps": 0,
+        "global_steps": 3, "global_samples": 12, "dp_world_size": 1, "mp_world_size": 1, "ds_config": {"train_batch_size": 4}, "ds_version": "0.17.0",
+        "rng": torch.arange(4, dtype=torch.uint8),
+    }
+    yield "deepspeed.pt", content, ({}, state)
+
+
+def basicsr():
+    live, ema = averaged()
+    state, average = frozen(live), frozen(ema)
+    yield "basicsr.pth", {"params": state, "params_ema": average}, ({}, average), ({"weights": "live"}, state)
+
+
+def gan():
+    """A part that no recipe knows is kept under its full name."""
+    live, other = averaged()
+    state, critic = frozen(live), frozen(other)
+    content = {"generator": state, "discriminator": critic, "optim_g": optimizer(live), "optim_d": optimizer(other)}
+    both = state | prefixed("discriminator.", critic)
+    yield ("gan.pt", content, ({}, both), ({"drop": ["discriminator.*"]}, state),
+           ({"drop": ["*"], "keep": ["3.bias"]}, {"3.bias": state["3.bias"]}),
+           ({"exclude": ["3.bias", "discriminator.*"]}, {k: v for k, v in state.items() if k != "3.bias"}))
