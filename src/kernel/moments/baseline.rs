@@ -5,9 +5,6 @@
 
 use super::{LANES, Lanes, Narrow, TILE};
 
-/// Sixteen elements, as the lanes see them.
-type Group = [f32; LANES];
-
 pub(super) fn sweep(kind: Narrow, bytes: &[u8], pivot: Option<f64>) -> Lanes {
     match kind {
         Narrow::F32 => sweep_as::<4>(bytes, pivot, f32::from_le_bytes, natural),
@@ -76,15 +73,15 @@ fn half(bytes: [u8; 2]) -> f32 {
     f32::from_bits(moved.to_bits() | special | ((bits & 0x8000) << 16))
 }
 
-/// Which lane the element at this place of a group goes to: its own.
-fn natural(place: usize) -> usize {
-    place
+/// Which place of a group the element of a lane comes from: its own.
+fn natural(lane: usize) -> usize {
+    lane
 }
 
-/// Even places to the lower lanes, odd ones to the upper: what splitting 32-bit words into
-/// their halves gives.
-fn paired(place: usize) -> usize {
-    place / 2 + place % 2 * (LANES / 2)
+/// The lower lanes take the even places, the upper ones the odd: what splitting 32-bit words
+/// into their halves gives.
+fn paired(lane: usize) -> usize {
+    2 * (lane % (LANES / 2)) + lane / (LANES / 2)
 }
 
 #[inline(always)]
@@ -92,22 +89,25 @@ fn sweep_as<const BYTES: usize>(
     bytes: &[u8],
     pivot: Option<f64>,
     decode: impl Fn([u8; BYTES]) -> f32,
-    lane_of: impl Fn(usize) -> usize,
+    place_of: impl Fn(usize) -> usize,
 ) -> Lanes {
-    let mut sums = Sums::new(pivot.unwrap_or(0.0));
+    let pivot = pivot.unwrap_or(0.0);
+    let mut lanes = Lanes::EMPTY;
     let (elements, _) = bytes.as_chunks::<BYTES>();
     let (groups, rest) = elements.as_chunks::<LANES>();
-    for group in groups {
-        let mut values: Group = [0.0; LANES];
-        for (place, &element) in group.iter().enumerate() {
-            values[lane_of(place)] = decode(element);
+    for first in (0..LANES).step_by(PART) {
+        let mut sums = Sums::new(pivot);
+        for group in groups {
+            for lane in 0..PART {
+                sums.add(lane, decode(group[place_of(first + lane)]));
+            }
         }
-        sums.add(&values);
+        sums.finish(first, &mut lanes);
     }
     for (lane, &element) in rest.iter().enumerate() {
-        sums.add_one(lane, decode(element));
+        lanes.add(lane, decode(element), pivot);
     }
-    sums.finish()
+    lanes
 }
 
 /// Continues a pass over elements that fill no whole group: one a lane, from the first on.
@@ -116,49 +116,51 @@ pub(super) fn finish(mut lanes: Lanes, kind: Narrow, rest: &[u8], pivot: Option<
     for (lane, element) in rest.chunks_exact(kind.bytes()).enumerate() {
         // Exact: the value came from at most 24 bits.
         let value = value_of(kind, element) as f32;
-        let distance = f64::from(value) - pivot.unwrap_or(0.0);
-        lanes.sum[lane] += distance;
-        lanes.square[lane] += distance * distance;
-        lanes.absolute[lane] += f64::from(value).abs();
-        lanes.min = lanes.min.min(value);
-        lanes.max = lanes.max.max(value);
-        lanes.zeros += u64::from(value == 0.0);
+        lanes.add(lane, value, pivot.unwrap_or(0.0));
     }
     lanes
 }
 
+impl Lanes {
+    fn add(&mut self, lane: usize, value: f32, pivot: f64) {
+        let distance = f64::from(value) - pivot;
+        self.sum[lane] += distance;
+        self.square[lane] += distance * distance;
+        self.absolute[lane] += f64::from(value).abs();
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.zeros += u64::from(value == 0.0);
+    }
+}
+
+/// Lanes that are summed in one go over the tile: what fits the registers of most machines.
+const PART: usize = 8;
+
 struct Sums {
     pivot: f64,
-    sum: [f64; LANES],
-    square: [f64; LANES],
-    absolute: [f64; LANES],
-    min: Group,
-    max: Group,
-    zeros: [u32; LANES],
+    sum: [f64; PART],
+    square: [f64; PART],
+    absolute: [f64; PART],
+    min: [f32; PART],
+    max: [f32; PART],
+    zeros: [u32; PART],
 }
 
 impl Sums {
     fn new(pivot: f64) -> Sums {
         Sums {
             pivot,
-            sum: [0.0; LANES],
-            square: [0.0; LANES],
-            absolute: [0.0; LANES],
-            min: [f32::INFINITY; LANES],
-            max: [f32::NEG_INFINITY; LANES],
-            zeros: [0; LANES],
+            sum: [0.0; PART],
+            square: [0.0; PART],
+            absolute: [0.0; PART],
+            min: [f32::INFINITY; PART],
+            max: [f32::NEG_INFINITY; PART],
+            zeros: [0; PART],
         }
     }
 
     #[inline(always)]
-    fn add(&mut self, values: &Group) {
-        for (lane, &value) in values.iter().enumerate() {
-            self.add_one(lane, value);
-        }
-    }
-
-    #[inline(always)]
-    fn add_one(&mut self, lane: usize, value: f32) {
+    fn add(&mut self, lane: usize, value: f32) {
         let wide = f64::from(value);
         let distance = wide - self.pivot;
         self.sum[lane] += distance;
@@ -177,14 +179,17 @@ impl Sums {
         self.zeros[lane] += u32::from(value == 0.0);
     }
 
-    fn finish(self) -> Lanes {
-        Lanes {
-            sum: self.sum,
-            square: self.square,
-            absolute: self.absolute,
-            min: self.min.iter().copied().fold(f32::INFINITY, f32::min),
-            max: self.max.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-            zeros: self.zeros.iter().map(|&zeros| u64::from(zeros)).sum(),
-        }
+    /// Puts the sums where they belong: `first` is the first of these lanes.
+    fn finish(self, first: usize, lanes: &mut Lanes) {
+        lanes.sum[first..first + PART].copy_from_slice(&self.sum);
+        lanes.square[first..first + PART].copy_from_slice(&self.square);
+        lanes.absolute[first..first + PART].copy_from_slice(&self.absolute);
+        lanes.min = self.min.iter().copied().fold(lanes.min, f32::min);
+        lanes.max = self.max.iter().copied().fold(lanes.max, f32::max);
+        lanes.zeros += self
+            .zeros
+            .iter()
+            .map(|&zeros| u64::from(zeros))
+            .sum::<u64>();
     }
 }

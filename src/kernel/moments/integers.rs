@@ -1,7 +1,10 @@
 //! Tiles of 64-bit integers: sums as integers, without rounding.
 
-use super::{LANES, Tile, fold};
+use super::{Tile, fold};
 use crate::kernel::double::Double;
+
+/// Sums that run beside each other.
+const LANES: usize = 16;
 
 /// Measures a tile of signed 64-bit integers, at most [`super::TILE`] of them.
 pub fn measure_i64(values: &[i64]) -> Tile {

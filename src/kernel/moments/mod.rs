@@ -3,15 +3,20 @@
 //! A tile is at most [`TILE`] elements: long enough to forget what starting and folding cost,
 //! short enough that it stays in the first cache and that its sums lose next to nothing.
 //!
-//! Each of 16 lanes sums every sixteenth element in `f64`, and the lanes are folded in a fixed
-//! order. So the digits depend on the elements alone: 16 lanes are two registers of AVX-512,
-//! four of AVX2, eight of NEON or plain arrays, and all do the same additions.
+//! Each of 32 lanes sums every thirty-second element in `f64`, and the lanes are folded in a
+//! fixed order. So the digits depend on the elements alone: 32 lanes are four registers of
+//! AVX-512, or four parts of eight lanes, one part after the other, for AVX2, NEON and plain
+//! arrays; all do the same additions. (What limits the loop with AVX-512 is additions: two of
+//! eight `f64` a cycle on a Zen 5, three sums of 16 elements and their widening in four.)
 //!
 //! How exact: squares are summed as they are first. If so little of them is left after the
 //! mean's part is taken away that rounding would show (under 1 in `CANCELLATION`), they are
 //! summed again around an element of the tile. An element cannot be further from the mean than
 //! the whole tile's deviation allows, so the second sum loses at most a factor of [`TILE`]:
-//! `2^-53 * 256 additions * 4096 = 2^-33`, about 1.2e-10 in the worst case for either.
+//! `2^-53 * 261 additions * 8192 = 2.4e-10` in the worst case for either. Elements
+//! that cancel (their sum under 1 in `CONDITION` of their magnitudes) are summed again with
+//! what each addition rounds away; the others' sum loses at most `2^-53 * 261 * 2^14 = 4.8e-10`
+//! of itself.
 
 mod baseline;
 mod integers;
@@ -23,19 +28,19 @@ pub use integers::{measure_i64, measure_u64};
 pub use slow::{measure_f64, power_of_two};
 
 use super::InstructionSet;
-use super::double::{Double, two_sum};
+use super::double::Double;
 
 /// Most elements of one tile.
-pub const TILE: usize = 4096;
+pub const TILE: usize = 8192;
 
 /// Sums that run beside each other.
-const LANES: usize = 16;
+const LANES: usize = 32;
 
 /// How many times the squares may exceed the squared deviations before they are summed anew.
 const CANCELLATION: f64 = 4096.0;
 
 /// How many times the magnitudes may exceed their sum before it is summed without any loss.
-const CONDITION: f64 = (1u64 << 20) as f64;
+const CONDITION: f64 = (1u64 << 14) as f64;
 
 /// Element types of at most 24 significant bits: exact as `f32`, and squares exact as `f64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,16 +132,16 @@ pub fn measure(set: InstructionSet, kind: Narrow, bytes: &[u8]) -> Tile {
     let absolute = fold(&plain.absolute);
     if !absolute.is_finite() {
         // A magnitude of NaN or infinity; finite ones cannot reach the range of an `f64`.
-        return slow::measure_f64(baseline::decode(kind, bytes).values());
+        return slow::measure_f64(set, baseline::decode(kind, bytes).values());
     }
     let elements = bytes.len() / kind.bytes();
     if elements == 0 {
         return Tile::EMPTY;
     }
     let count = elements as f64;
-    let mut sum = fold_exactly(&plain.sum);
-    if sum.value().abs() * CONDITION < absolute {
-        sum = slow::exact_sum(baseline::decode(kind, bytes).values());
+    let mut sum = Double::from(fold(&plain.sum));
+    if sum.high.abs() * CONDITION < absolute {
+        sum = slow::measure_f64(set, baseline::decode(kind, bytes).values()).sum;
     }
     let square = fold(&plain.square);
     let mut spread = square - sum.value() * (sum.value() / count);
@@ -172,6 +177,17 @@ struct Lanes {
     zeros: u64,
 }
 
+impl Lanes {
+    const EMPTY: Lanes = Lanes {
+        sum: [0.0; LANES],
+        square: [0.0; LANES],
+        absolute: [0.0; LANES],
+        min: f32::INFINITY,
+        max: f32::NEG_INFINITY,
+        zeros: 0,
+    };
+}
+
 /// One pass over a tile. With NaN in it, `min`, `max` and `zeros` mean nothing.
 fn sweep(set: InstructionSet, kind: Narrow, bytes: &[u8], pivot: Option<f64>) -> Lanes {
     match set.or_best() {
@@ -184,7 +200,7 @@ fn sweep(set: InstructionSet, kind: Narrow, bytes: &[u8], pivot: Option<f64>) ->
 }
 
 /// The sum of all lanes, each half added to the other.
-fn fold(lanes: &[f64; LANES]) -> f64 {
+fn fold<const LANES: usize>(lanes: &[f64; LANES]) -> f64 {
     let mut lanes = *lanes;
     let mut half = LANES / 2;
     while half > 0 {
@@ -194,22 +210,6 @@ fn fold(lanes: &[f64; LANES]) -> f64 {
         half /= 2;
     }
     lanes[0]
-}
-
-/// The same without rounding.
-fn fold_exactly(lanes: &[f64; LANES]) -> Double {
-    let mut high = *lanes;
-    let mut low = [0.0; LANES];
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            let (sum, lost) = two_sum(high[lane], high[lane + half]);
-            high[lane] = sum;
-            low[lane] += low[lane + half] + lost;
-        }
-        half /= 2;
-    }
-    Double::sum(high[0], low[0])
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! Tiles of `f64`, and tiles of any float that hold something difficult.
 
-use super::{LANES, TILE, Tile, fold};
+use super::{TILE, Tile, fold};
+use crate::kernel::InstructionSet;
 use crate::kernel::double::{Double, two_sum};
+
+/// Sums that run beside each other.
+const LANES: usize = 16;
 
 /// Beyond this magnitude, or if all elements lie below its inverse, squares would leave the
 /// range of an `f64`: such tiles are scaled by `2^-600` or `2^600` first.
@@ -13,10 +17,10 @@ const SHIFT: i32 = 600;
 /// Measures a tile of any numbers, NaN and infinities included.
 ///
 /// `values`: at most [`TILE`] elements.
-pub fn measure_f64(values: &[f64]) -> Tile {
-    let plain = sweep(values, values.first().copied().unwrap_or(0.0), 1.0);
+pub fn measure_f64(set: InstructionSet, values: &[f64]) -> Tile {
+    let plain = sweep(set, values, values.first().copied().unwrap_or(0.0), 1.0);
     if plain.is_nonfinite {
-        return measure_finite_part(values);
+        return measure_finite_part(set, values);
     }
     if values.is_empty() {
         return Tile::EMPTY;
@@ -31,7 +35,7 @@ pub fn measure_f64(values: &[f64]) -> Tile {
     let pivot = values[0] * scale;
     let passed = match exponent {
         0 => plain,
-        _ => sweep(values, pivot, scale),
+        _ => sweep(set, values, pivot, scale),
     };
     let count = values.len() as f64;
     let distance = (passed.sum - Double::from(pivot) * count).value();
@@ -50,14 +54,8 @@ pub fn measure_f64(values: &[f64]) -> Tile {
     }
 }
 
-/// The sum of finite numbers, with twice the bits of an `f64` on the way.
-pub(super) fn exact_sum(values: &[f64]) -> Double {
-    let terms = values.iter().map(|&value| Double::from(value));
-    terms.fold(Double::ZERO, |sum, value| sum + value)
-}
-
 /// Counts what is not finite and measures the rest as a tile of its own.
-fn measure_finite_part(values: &[f64]) -> Tile {
+fn measure_finite_part(set: InstructionSet, values: &[f64]) -> Tile {
     let mut finite = [0.0; TILE];
     let mut count = 0;
     let mut nans = 0;
@@ -73,7 +71,7 @@ fn measure_finite_part(values: &[f64]) -> Tile {
         nans,
         infs,
         first_nonfinite: first.map(|index| index as u64),
-        ..measure_f64(&finite[..count])
+        ..measure_f64(set, &finite[..count])
     }
 }
 
@@ -95,7 +93,30 @@ struct Pass {
 
 /// One pass: `min`, `max` and `zeros` of the values as they are, the sums of them times `scale`,
 /// the squares of their distances from `pivot`.
-fn sweep(values: &[f64], pivot: f64, scale: f64) -> Pass {
+fn sweep(set: InstructionSet, values: &[f64], pivot: f64, scale: f64) -> Pass {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+        fn avx512(values: &[f64], pivot: f64, scale: f64) -> Pass {
+            sweep_lanes(values, pivot, scale)
+        }
+        #[target_feature(enable = "avx2")]
+        fn avx2(values: &[f64], pivot: f64, scale: f64) -> Pass {
+            sweep_lanes(values, pivot, scale)
+        }
+        match set.or_best() {
+            // SAFETY (both): `or_best` gives no set that the machine lacks.
+            InstructionSet::Avx512 => return unsafe { avx512(values, pivot, scale) },
+            InstructionSet::Avx2 => return unsafe { avx2(values, pivot, scale) },
+            InstructionSet::Baseline => {}
+        }
+    }
+    let _ = set;
+    sweep_lanes(values, pivot, scale)
+}
+
+#[inline(always)]
+fn sweep_lanes(values: &[f64], pivot: f64, scale: f64) -> Pass {
     let mut lanes = Lanes::new();
     let (groups, rest) = values.as_chunks::<LANES>();
     for group in groups {
@@ -154,6 +175,7 @@ impl Lanes {
         self.square[lane] += distance * distance;
     }
 
+    #[inline(always)]
     fn finish(self) -> Pass {
         let sums = self.sum.iter().zip(&self.lost);
         let sum = sums.fold(Double::ZERO, |total, (&sum, &lost)| {

@@ -206,7 +206,7 @@ impl Worker {
                 if let Some(sketch) = sketch {
                     self.counter.count_values(values, sketch);
                 }
-                measure_f64(values)
+                measure_f64(self.instructions, values)
             }
         }
     }
