@@ -28,6 +28,7 @@ PARTS = {
     "archives": "archive_files",
     "sharded": "sharded_files",
     "prune": "prune_files",
+    "encoded": "encoded_files",
     "bad": "bad_files",
     # With torch 1.13.1, in an environment of its own.
     "torch1": "torch1_files",

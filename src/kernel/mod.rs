@@ -11,7 +11,8 @@
 //! | [`count`] | how often each byte occurs |
 //! | [`difference`] | what tells two runs of floats apart |
 //! | [`moments`] | sums behind mean, deviation and norms |
-//! | [`narrow`] | `f32` to `F16` and `BF16`, and what is lost |
+//! | [`narrow`] | `f32` to floats of 16 and 8 bits, and what is lost |
+//! | [`view`] | floats as bytes |
 //! | [`widen`] | `F16` and `BF16` to `f32` |
 
 #![allow(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod difference;
 pub mod double;
 pub mod moments;
 pub mod narrow;
+pub mod view;
 pub mod widen;
 
 /// Which form of a loop runs.
@@ -82,40 +84,45 @@ impl InstructionSet {
     }
 }
 
-/// Defines `$name(path, input, out)`, which runs `$body` compiled for the best instruction set.
-macro_rules! dispatched {
-    ($(#[$doc:meta])* $name:ident, $body:ident -> $result:ty) => {
-        $(#[$doc])*
-        pub fn $name(path: super::Path, input: &[u8], out: &mut [u8]) -> $result {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-                fn avx512(input: &[u8], out: &mut [u8]) -> $result {
-                    $body(input, out)
-                }
-                #[target_feature(enable = "avx2")]
-                fn avx2(input: &[u8], out: &mut [u8]) -> $result {
-                    $body(input, out)
-                }
-                if path == super::Path::Fast {
-                    if is_x86_feature_detected!("avx512f")
-                        && is_x86_feature_detected!("avx512bw")
-                        && is_x86_feature_detected!("avx512vl")
-                        && is_x86_feature_detected!("avx512dq")
-                    {
-                        // SAFETY: the processor has been asked for every feature enabled.
-                        return unsafe { avx512(input, out) };
-                    }
-                    if is_x86_feature_detected!("avx2") {
-                        // SAFETY: the processor has been asked for every feature enabled.
-                        return unsafe { avx2(input, out) };
-                    }
-                }
-            }
-            // On aarch64 the baseline has NEON, so the portable form is the fast one.
-            let _ = path;
-            $body(input, out)
-        }
-    };
+/// A loop that [`run`] compiles for every instruction set.
+pub trait Loop {
+    /// What it finds.
+    type Output;
+
+    /// Does the work. Marked `#[inline(always)]`, as is all that it calls: what is not inlined
+    /// is compiled for the baseline.
+    fn run(self) -> Self::Output;
 }
-pub(crate) use dispatched;
+
+/// Runs `work` in the form that `path` asks for.
+pub fn run<L: Loop>(path: Path, work: L) -> L::Output {
+    match path {
+        Path::Fast => run_on(InstructionSet::best(), work),
+        Path::Portable => work.run(),
+    }
+}
+
+/// Runs `work` with the instructions of `set`, or the best that this machine has.
+pub fn run_on<L: Loop>(set: InstructionSet, work: L) -> L::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+        fn avx512<L: Loop>(work: L) -> L::Output {
+            work.run()
+        }
+        #[target_feature(enable = "avx2,f16c,popcnt")]
+        fn avx2<L: Loop>(work: L) -> L::Output {
+            work.run()
+        }
+        match set.or_best() {
+            // SAFETY: the processor has every feature that its best set names.
+            InstructionSet::Avx512 => return unsafe { avx512(work) },
+            // SAFETY: as above.
+            InstructionSet::Avx2 => return unsafe { avx2(work) },
+            InstructionSet::Baseline => {}
+        }
+    }
+    // On aarch64 the baseline has NEON, so the portable form is the fast one.
+    let _ = set;
+    work.run()
+}

@@ -1,35 +1,57 @@
 //! `F16` and `BF16` to `f32`: exact.
 
-use super::dispatched;
+use super::{Loop, Path};
 
-dispatched! {
-    /// Little-endian `BF16` to little-endian `f32`. `out` is twice as long as `input`; of the
-    /// longer one the rest is left alone.
-    bf16_to_f32, bf16_body -> ()
+/// Little-endian `BF16` to little-endian `f32`. `out` is twice as long as `input`; of the
+/// longer one the rest is left alone.
+pub fn bf16_to_f32(path: Path, input: &[u8], out: &mut [u8]) {
+    let bits_of = |bits| u32::from(bits) << 16;
+    super::run(
+        path,
+        Widen {
+            input,
+            out,
+            bits_of,
+        },
+    );
 }
 
-dispatched! {
-    /// Little-endian `F16` to little-endian `f32`. `out` is twice as long as `input`; of the
-    /// longer one the rest is left alone.
-    f16_to_f32, f16_body -> ()
+/// Little-endian `F16` to little-endian `f32`. `out` is twice as long as `input`; of the
+/// longer one the rest is left alone.
+pub fn f16_to_f32(path: Path, input: &[u8], out: &mut [u8]) {
+    let bits_of = f16_bits;
+    super::run(
+        path,
+        Widen {
+            input,
+            out,
+            bits_of,
+        },
+    );
 }
 
+/// One `F16`.
 #[inline(always)]
-fn bf16_body(input: &[u8], out: &mut [u8]) {
-    widen(input, out, |bits| u32::from(bits) << 16);
+pub fn half(bits: u16) -> f32 {
+    f32::from_bits(f16_bits(bits))
 }
 
-#[inline(always)]
-fn f16_body(input: &[u8], out: &mut [u8]) {
-    widen(input, out, f16_bits);
+struct Widen<'a, F> {
+    input: &'a [u8],
+    out: &'a mut [u8],
+    bits_of: F,
 }
 
-#[inline(always)]
-fn widen(input: &[u8], out: &mut [u8], bits_of: impl Fn(u16) -> u32) {
-    let (input, _) = input.as_chunks::<2>();
-    let (out, _) = out.as_chunks_mut::<4>();
-    for (from, to) in input.iter().zip(out) {
-        *to = bits_of(u16::from_le_bytes(*from)).to_le_bytes();
+impl<F: Fn(u16) -> u32> Loop for Widen<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (input, _) = self.input.as_chunks::<2>();
+        let (out, _) = self.out.as_chunks_mut::<4>();
+        for (from, to) in input.iter().zip(out) {
+            *to = (self.bits_of)(u16::from_le_bytes(*from)).to_le_bytes();
+        }
     }
 }
 

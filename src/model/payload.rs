@@ -1,7 +1,7 @@
 //! Where a tensor's bytes come from. Only `stream.rs` interprets this.
 
 use super::{Shape, Tensor};
-use crate::dtype::DType;
+use crate::dtype::{DType, cast};
 use crate::io::{ByteOrder, Packed, Source};
 use std::sync::Arc;
 
@@ -38,6 +38,10 @@ pub enum Payload {
     },
     /// Another tensor's elements in another dtype.
     Cast(Arc<Tensor>),
+    /// The same, with options of its own.
+    CastWith(Arc<Tensor>, Arc<cast::Options>),
+    /// Another tensor's elements as F32, each divided by a scale.
+    Scaled(Arc<Tensor>, f32),
     /// The numbers that a PyTorch quantised tensor stands for, as F32 of the same shape.
     Dequantized(Arc<Tensor>),
     /// Another tensor's bytes under another dtype and shape of the same length.
@@ -230,9 +234,11 @@ impl Payload {
                 parts.flat_map(|part| part.payload.sources()).collect()
             }
             Payload::Lazy { of, .. } => of.sources(),
-            Payload::Cast(from) | Payload::Dequantized(from) | Payload::Reinterpreted(from) => {
-                from.payload.sources()
-            }
+            Payload::Cast(from)
+            | Payload::CastWith(from, _)
+            | Payload::Scaled(from, _)
+            | Payload::Dequantized(from)
+            | Payload::Reinterpreted(from) => from.payload.sources(),
             Payload::Absent(_) => Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ mod quantized;
 mod sparse;
 mod strided;
 
-use crate::dtype::cast::{self, Losses};
+use crate::dtype::cast::{self, Cast, Losses};
 use crate::dtype::{self, DType};
 use crate::error::{Error, Result};
 use crate::io::{ByteOrder, Source};
@@ -62,7 +62,8 @@ enum Plan<'a> {
         conjugate: bool,
         negative: bool,
     },
-    Cast(Box<Reader<'a>>),
+    Cast(Box<Reader<'a>>, Cast),
+    Scaled(Box<Reader<'a>>, f32),
     Dequantized(Box<Reader<'a>>, quantized::Dequantizer),
     Reinterpreted(Box<Reader<'a>>),
 }
@@ -109,7 +110,9 @@ impl<'a> Reader<'a> {
     pub fn granularity(&self) -> u64 {
         let own = u64::from(self.tensor.dtype.facts().block_elements);
         match &self.plan {
-            Plan::Cast(from) | Plan::Dequantized(from, _) => own.max(from.granularity()),
+            Plan::Cast(from, _) | Plan::Scaled(from, _) | Plan::Dequantized(from, _) => {
+                own.max(from.granularity())
+            }
             _ => own,
         }
     }
@@ -265,9 +268,14 @@ impl<'a> Plan<'a> {
                 conjugate: *conjugate,
                 negative: *negative,
             },
-            Payload::Cast(from) => {
-                cast::check(from.dtype, tensor.dtype)?;
-                Plan::Cast(Box::new(Reader::open(from)?))
+            Payload::Cast(from) => cast_plan(tensor, from, &cast::Options::default())?,
+            Payload::CastWith(from, options) => cast_plan(tensor, from, options)?,
+            Payload::Scaled(from, scale) => {
+                if (from.dtype, tensor.dtype) != (DType::F32, DType::F32) {
+                    let kind = from.dtype;
+                    return Err(Error::usage(format!("{kind} is scaled as F32 only")));
+                }
+                Plan::Scaled(Box::new(Reader::open(from)?), *scale)
             }
             Payload::Dequantized(from) => {
                 let dequantizer = quantized::Dequantizer::of(from)?;
@@ -327,16 +335,23 @@ impl<'a> Plan<'a> {
                 plan.fill(tensor, first, elements, out, scratch)?;
                 flip_signs(dtype, *conjugate, *negative, out)?;
             }
-            Plan::Cast(from) => {
+            Plan::Cast(from, cast) => {
                 let mut input = scratch.take();
                 let read = from.read(first, elements, &mut input, scratch);
                 // What casts one below the other lost adds up.
                 let losses = read.and_then(|mut lost| {
-                    lost += cast::cast_by(scratch.path, from.tensor.dtype, dtype, &input, out)?;
+                    lost += cast.run(scratch.path, first, &input, out)?;
                     Ok(lost)
                 });
                 scratch.give(input);
                 return losses;
+            }
+            Plan::Scaled(from, scale) => {
+                let losses = from.read_into(first, elements, out, scratch)?;
+                for bytes in out.as_chunks_mut::<4>().0 {
+                    *bytes = (f32::from_le_bytes(*bytes) / scale).to_le_bytes();
+                }
+                return Ok(losses);
             }
             Plan::Dequantized(from, dequantizer) => {
                 let mut input = scratch.take();
@@ -370,6 +385,11 @@ impl<'a> Plan<'a> {
         }
         Ok(Losses::default())
     }
+}
+
+fn cast_plan<'a>(tensor: &Tensor, from: &'a Tensor, options: &cast::Options) -> Result<Plan<'a>> {
+    let cast = Cast::new(from.dtype, tensor.dtype, tensor.shape.dimensions(), options)?;
+    Ok(Plan::Cast(Box::new(Reader::open(from)?), cast))
 }
 
 fn swap_if_big(dtype: DType, order: ByteOrder, bytes: &mut [u8]) {

@@ -263,6 +263,10 @@ fn say_losses(global: &Global, target: &Path, converted: &Converted, losses: &[L
             ));
         }
     };
-    say(|losses| losses.overflow, "became infinite");
-    say(|losses| losses.underflow, "became zero or subnormal");
+    say(
+        |losses| losses.overflow,
+        "were too large and became infinite or the largest",
+    );
+    say(|losses| losses.underflow, "became zero");
+    say(|losses| losses.nan, "became NaN");
 }

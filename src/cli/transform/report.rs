@@ -120,6 +120,7 @@ impl Report<'_> {
                     "bytes_after": change.bytes_after,
                     "overflow": losses.map(|losses| losses.overflow),
                     "underflow": losses.map(|losses| losses.underflow),
+                    "nan": losses.map(|losses| losses.nan),
                 })
             })
             .collect()

@@ -3,6 +3,7 @@
 
 use super::grids;
 use super::{half_at, high, low};
+use crate::kernel::widen;
 
 /// The difference of IQ1 values from the grid's.
 const DELTA: f32 = 0.125;
@@ -142,7 +143,7 @@ pub(super) fn iq1_s(block: &[u8; 50], out: &mut [f32; 256]) {
 pub(super) fn iq1_m(block: &[u8; 56], out: &mut [f32; 256]) {
     let word = |index: usize| u16::from_le_bytes([block[48 + 2 * index], block[49 + 2 * index]]);
     let d = word(0) >> 12 | word(1) >> 12 << 4 | word(2) >> 12 << 8 | word(3) >> 12 << 12;
-    let d = half::f16::from_bits(d).to_f32();
+    let d = widen::half(d);
     for (place, values) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         let scale = word(place / 8) >> (3 * (place / 2 % 4)) & 7;
         let scale = d * f32::from(2 * scale + 1);

@@ -10,6 +10,7 @@ use super::{half_at, high, low};
 /// | 16 | 64 | quants, 2 bits: 128 elements in 32 bytes, 32 elements in each bit pair |
 /// | 80 | 2 | `d`, f16 |
 /// | 82 | 2 | `dmin`, f16 |
+#[inline(always)]
 pub(super) fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
     let (d, dmin) = (half_at(block, 80), half_at(block, 82));
     for (group, values) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
@@ -31,6 +32,7 @@ pub(super) fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
 /// | 32 | 64 | lower two bits, as in Q2_K |
 /// | 96 | 12 | 16 scales of 6 bits: 8 bytes of nibbles, then 4 bytes of bit pairs |
 /// | 108 | 2 | `d`, f16 |
+#[inline(always)]
 pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
     let d = half_at(block, 108);
     let scales = &block[96..108];
@@ -52,6 +54,7 @@ pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
 }
 
 /// The two bits of element `l` of the sub-block of 16 called `group`.
+#[inline(always)]
 fn two_bits(quants: &[u8], group: usize, l: usize) -> u8 {
     let (half, pair) = (group / 8, group % 8 / 2);
     quants[32 * half + 16 * (group % 2) + l] >> (2 * pair) & 3
@@ -65,6 +68,7 @@ fn two_bits(quants: &[u8], group: usize, l: usize) -> u8 {
 /// | 2 | 2 | `dmin`, f16 |
 /// | 4 | 12 | eight 6-bit scales and minima, packed |
 /// | 16 | 128 | quants, 4 bits: 64 elements in 32 bytes, low nibbles are the first 32 |
+#[inline(always)]
 pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
     let (d, dmin) = (half_at(block, 0), half_at(block, 2));
     for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
@@ -86,6 +90,7 @@ pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
 /// | 4 | 12 | eight 6-bit scales and minima, packed |
 /// | 16 | 32 | fifth bits: bit `i / 32` of byte `i % 32` is element i's |
 /// | 48 | 128 | lower four bits, as in Q4_K |
+#[inline(always)]
 pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
     let (d, dmin) = (half_at(block, 0), half_at(block, 2));
     for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
@@ -100,6 +105,7 @@ pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
 }
 
 /// The four bits of element `l` of the sub-block of 32 called `group`.
+#[inline(always)]
 fn nibble(quants: &[u8], group: usize, l: usize) -> u8 {
     let pair = quants[32 * (group / 2) + l];
     if group.is_multiple_of(2) {
@@ -111,6 +117,7 @@ fn nibble(quants: &[u8], group: usize, l: usize) -> u8 {
 
 /// The scale and minimum of a sub-block: for the first four the lower six bits of bytes k and
 /// k + 4; for the others nibbles of byte k + 4, with the two bits that those left over.
+#[inline(always)]
 fn scale_and_minimum(packed: &[u8], k: usize) -> (u8, u8) {
     if k < 4 {
         return (packed[k] & 63, packed[k + 4] & 63);
@@ -128,6 +135,7 @@ fn scale_and_minimum(packed: &[u8], k: usize) -> (u8, u8) {
 /// | 128 | 64 | upper two bits: 128 elements in 32 bytes |
 /// | 192 | 16 | scales of 16 elements each, i8 |
 /// | 208 | 2 | `d`, f16 |
+#[inline(always)]
 pub(super) fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
     let d = half_at(block, 208);
     for (group, values) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
@@ -150,6 +158,7 @@ pub(super) fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
 /// | 0 | 4 | `d`, f32 |
 /// | 4 | 256 | quants, i8 |
 /// | 260 | 32 | sums of 16 quants each, i16, for dot products only |
+#[inline(always)]
 pub(super) fn q8_k(block: &[u8; 292], out: &mut [f32; 256]) {
     let d = f32::from_le_bytes([block[0], block[1], block[2], block[3]]);
     for (quant, value) in block[4..260].iter().zip(out) {

@@ -1,4 +1,4 @@
-//! GGUF quantised blocks: bytes to `f32`.
+//! GGUF quantised blocks: bytes to `f32`, and back.
 //!
 //! | family | file | types |
 //! |---|---|---|
@@ -9,77 +9,169 @@
 //! | points of a grid, tables in `grids` | `grid` | IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S |
 //!
 //! Arithmetic is in `f32`, in the order that ggml's C code has, without fused operations: the
-//! results are those of gguf-py bit for bit. Source: ggml-common.h, ggml-quants.c.
+//! results are those of gguf-py bit for bit, both ways. Source: ggml-common.h, ggml-quants.c.
+//!
+//! The k-quants are encoded by candle's port of ggml's searches, in `k_encode`.
 
 mod few_bits;
 mod grid;
 mod grids;
 mod k;
+#[cfg(feature = "candle")]
+pub(crate) mod k_encode;
 mod plain;
 mod table4;
 
 use super::DType;
+use crate::kernel::{self, Loop, Path, narrow, widen};
 
 /// Decodes whole blocks: `input` and `out` hold the same elements.
-pub type Decode = fn(input: &[u8], out: &mut [f32]);
+pub type Decode = fn(path: Path, input: &[u8], out: &mut [f32]);
+
+/// Encodes whole blocks: `values`, which are finite, and `out` hold the same elements.
+pub type Encode = fn(path: Path, values: &[f32], out: &mut [u8]);
 
 /// How blocks of `dtype` are decoded; `None` if it has no blocks.
 pub fn decoder(dtype: DType) -> Option<Decode> {
     Some(match dtype {
-        DType::Q4_0 => |i, o| each(i, o, plain::q4_0),
-        DType::Q4_1 => |i, o| each(i, o, plain::q4_1),
-        DType::Q5_0 => |i, o| each(i, o, plain::q5_0),
-        DType::Q5_1 => |i, o| each(i, o, plain::q5_1),
-        DType::Q8_0 => |i, o| each(i, o, plain::q8_0),
-        DType::Q8_1 => |i, o| each(i, o, plain::q8_1),
-        DType::Q2K => |i, o| each(i, o, k::q2_k),
-        DType::Q3K => |i, o| each(i, o, k::q3_k),
-        DType::Q4K => |i, o| each(i, o, k::q4_k),
-        DType::Q5K => |i, o| each(i, o, k::q5_k),
-        DType::Q6K => |i, o| each(i, o, k::q6_k),
-        DType::Q8K => |i, o| each(i, o, k::q8_k),
-        DType::Iq4Nl => |i, o| each(i, o, table4::iq4_nl),
-        DType::Iq4Xs => |i, o| each(i, o, table4::iq4_xs),
-        DType::Mxfp4 => |i, o| each(i, o, table4::mxfp4),
-        DType::Nvfp4 => |i, o| each(i, o, table4::nvfp4),
-        DType::Tq1_0 => |i, o| each(i, o, few_bits::tq1_0),
-        DType::Tq2_0 => |i, o| each(i, o, few_bits::tq2_0),
-        DType::Q1_0 => |i, o| each(i, o, few_bits::q1_0),
-        DType::Q2_0 => |i, o| each(i, o, few_bits::q2_0),
-        DType::Iq1S => |i, o| each(i, o, grid::iq1_s),
-        DType::Iq1M => |i, o| each(i, o, grid::iq1_m),
-        DType::Iq2Xxs => |i, o| each(i, o, grid::iq2_xxs),
-        DType::Iq2Xs => |i, o| each(i, o, grid::iq2_xs),
-        DType::Iq2S => |i, o| each(i, o, grid::iq2_s),
-        DType::Iq3Xxs => |i, o| each(i, o, grid::iq3_xxs),
-        DType::Iq3S => |i, o| each(i, o, grid::iq3_s),
+        DType::Q4_0 => |p, i, o| each(p, i, o, plain::q4_0),
+        DType::Q4_1 => |p, i, o| each(p, i, o, plain::q4_1),
+        DType::Q5_0 => |p, i, o| each(p, i, o, plain::q5_0),
+        DType::Q5_1 => |p, i, o| each(p, i, o, plain::q5_1),
+        DType::Q8_0 => |p, i, o| each(p, i, o, plain::q8_0),
+        DType::Q8_1 => |p, i, o| each(p, i, o, plain::q8_1),
+        DType::Q2K => |p, i, o| each(p, i, o, k::q2_k),
+        DType::Q3K => |p, i, o| each(p, i, o, k::q3_k),
+        DType::Q4K => |p, i, o| each(p, i, o, k::q4_k),
+        DType::Q5K => |p, i, o| each(p, i, o, k::q5_k),
+        DType::Q6K => |p, i, o| each(p, i, o, k::q6_k),
+        DType::Q8K => |p, i, o| each(p, i, o, k::q8_k),
+        DType::Iq4Nl => |p, i, o| each(p, i, o, table4::iq4_nl),
+        DType::Iq4Xs => |p, i, o| each(p, i, o, table4::iq4_xs),
+        DType::Mxfp4 => |p, i, o| each(p, i, o, table4::mxfp4),
+        DType::Nvfp4 => |p, i, o| each(p, i, o, table4::nvfp4),
+        DType::Tq1_0 => |p, i, o| each(p, i, o, few_bits::tq1_0),
+        DType::Tq2_0 => |p, i, o| each(p, i, o, few_bits::tq2_0),
+        DType::Q1_0 => |p, i, o| each(p, i, o, few_bits::q1_0),
+        DType::Q2_0 => |p, i, o| each(p, i, o, few_bits::q2_0),
+        DType::Iq1S => |p, i, o| each(p, i, o, grid::iq1_s),
+        DType::Iq1M => |p, i, o| each(p, i, o, grid::iq1_m),
+        DType::Iq2Xxs => |p, i, o| each(p, i, o, grid::iq2_xxs),
+        DType::Iq2Xs => |p, i, o| each(p, i, o, grid::iq2_xs),
+        DType::Iq2S => |p, i, o| each(p, i, o, grid::iq2_s),
+        DType::Iq3Xxs => |p, i, o| each(p, i, o, grid::iq3_xxs),
+        DType::Iq3S => |p, i, o| each(p, i, o, grid::iq3_s),
         _ => return None,
     })
 }
 
-/// Decodes block after block.
-fn each<const BYTES: usize, const ELEMENTS: usize>(
-    input: &[u8],
-    out: &mut [f32],
-    decode: impl Fn(&[u8; BYTES], &mut [f32; ELEMENTS]),
+/// How blocks of `dtype` are encoded, where each stands for itself; `None` for the k-quants,
+/// and for types that nothing here encodes.
+pub fn encoder(dtype: DType) -> Option<Encode> {
+    Some(match dtype {
+        DType::Q4_0 => |p, i, o| each(p, i, o, plain::encode_q4_0),
+        DType::Q4_1 => |p, i, o| each(p, i, o, plain::encode_q4_1),
+        DType::Q5_0 => |p, i, o| each(p, i, o, plain::encode_q5_0),
+        DType::Q5_1 => |p, i, o| each(p, i, o, plain::encode_q5_1),
+        DType::Q8_0 => |p, i, o| each(p, i, o, plain::encode_q8_0),
+        DType::Mxfp4 => |p, i, o| each(p, i, o, table4::encode_mxfp4),
+        DType::Tq1_0 => |p, i, o| each(p, i, o, few_bits::encode_tq1_0),
+        DType::Tq2_0 => |p, i, o| each(p, i, o, few_bits::encode_tq2_0),
+        _ => return None,
+    })
+}
+
+/// Decodes or encodes block after block.
+fn each<A: Copy, B: Copy, const FROM: usize, const TO: usize>(
+    path: Path,
+    input: &[A],
+    out: &mut [B],
+    convert: impl Fn(&[A; FROM], &mut [B; TO]),
 ) {
-    let blocks = input.as_chunks::<BYTES>().0;
-    for (block, values) in blocks.iter().zip(out.as_chunks_mut::<ELEMENTS>().0) {
-        decode(block, values);
+    struct Blocks<'a, A, B, F, const FROM: usize, const TO: usize> {
+        input: &'a [[A; FROM]],
+        out: &'a mut [[B; TO]],
+        convert: F,
     }
+    impl<A, B, F, const FROM: usize, const TO: usize> Loop for Blocks<'_, A, B, F, FROM, TO>
+    where
+        F: Fn(&[A; FROM], &mut [B; TO]),
+    {
+        type Output = ();
+
+        #[inline(always)]
+        fn run(self) {
+            for (input, out) in self.input.iter().zip(self.out) {
+                (self.convert)(input, out);
+            }
+        }
+    }
+    let (input, out) = (input.as_chunks().0, out.as_chunks_mut().0);
+    kernel::run(
+        path,
+        Blocks {
+            input,
+            out,
+            convert,
+        },
+    );
 }
 
 /// The half at `offset` of a block.
+#[inline(always)]
 fn half_at(block: &[u8], offset: usize) -> f32 {
-    half::f16::from_le_bytes([block[offset], block[offset + 1]]).to_f32()
+    widen::half(u16::from_le_bytes([block[offset], block[offset + 1]]))
 }
 
+/// Stores a half at `offset` of a block.
+#[inline(always)]
+fn put_half(block: &mut [u8], offset: usize, value: f32) {
+    block[offset..offset + 2].copy_from_slice(&narrow::half_bits(value).to_le_bytes());
+}
+
+#[inline(always)]
 fn low(byte: u8) -> u8 {
     byte & 15
 }
 
+#[inline(always)]
 fn high(byte: u8) -> u8 {
     byte >> 4
+}
+
+/// The bits of the largest magnitude.
+#[inline(always)]
+fn largest_bits(values: &[f32]) -> u32 {
+    let magnitudes = values.iter().map(|value| value.to_bits() & 0x7fff_ffff);
+    magnitudes.fold(0, u32::max)
+}
+
+/// From here on an `f32` has no digits behind the point: adding this rounds to whole numbers,
+/// ties to even.
+const WHOLE: f32 = (1u32 << 23) as f32;
+
+/// Rounded to a whole number, halves away from zero. Below 2^22 in magnitude.
+#[inline(always)]
+fn round_away(value: f32) -> f32 {
+    let magnitude = value.abs();
+    let even = (magnitude + WHOLE) - WHOLE;
+    let is_half_above = magnitude - even == 0.5;
+    (if is_half_above { even + 1.0 } else { even }).copysign(value)
+}
+
+/// The whole part of a positive number below 2^22.
+#[inline(always)]
+fn truncate(value: f32) -> f32 {
+    let even = (value + WHOLE) - WHOLE;
+    if even > value { even - 1.0 } else { even }
+}
+
+/// A whole number below 2^22 in magnitude as an integer. (A cast would check for NaN and range.)
+#[inline(always)]
+fn small_integer(whole: f32) -> i32 {
+    /// Room for negative ones, too.
+    const BASE: f32 = WHOLE * 1.5;
+    (whole + BASE).to_bits().wrapping_sub(BASE.to_bits()) as i32
 }
 
 #[cfg(test)]
@@ -109,7 +201,16 @@ mod tests {
             assert!(blocks > 0, "{dtype}");
             let (input, expected) = file.split_at(blocks * bytes);
             let mut out = vec![0.0; blocks * elements];
-            decode(input, &mut out);
+            decode(Path::Fast, input, &mut out);
+            let mut portable = vec![0.0f32; out.len()];
+            decode(Path::Portable, input, &mut portable);
+            assert!(
+                portable
+                    .iter()
+                    .zip(&out)
+                    .all(|(a, b)| a.to_bits() == b.to_bits()),
+                "{dtype}"
+            );
             for (index, (found, wanted)) in out.iter().zip(expected.as_chunks::<4>().0).enumerate()
             {
                 let wanted = f32::from_le_bytes(*wanted);

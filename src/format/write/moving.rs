@@ -213,6 +213,7 @@ struct Worker {
 struct Tally {
     overflow: AtomicU64,
     underflow: AtomicU64,
+    nan: AtomicU64,
 }
 
 impl Tally {
@@ -221,6 +222,7 @@ impl Tally {
             self.overflow.fetch_add(losses.overflow, Ordering::Relaxed);
             self.underflow
                 .fetch_add(losses.underflow, Ordering::Relaxed);
+            self.nan.fetch_add(losses.nan, Ordering::Relaxed);
         }
     }
 }
@@ -254,6 +256,7 @@ pub(super) fn move_bytes(
     let losses = mover.tallies.into_iter().map(|tally| Losses {
         overflow: tally.overflow.into_inner(),
         underflow: tally.underflow.into_inner(),
+        nan: tally.nan.into_inner(),
     });
     Ok(losses.collect())
 }
