@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// A file, an index or a folder; `-` is standard input
     #[arg(value_name = "SRC")]
     source: PathBuf,
-    /// The file to write, `NAME.safetensors`; or a folder to write it into
+    /// The file to write, of the format that its extension says (`.safetensors`, `.pt`, `.pth`, `.bin`, `.ckpt`); or a folder to write a safetensors file into
     #[arg(value_name = "DST")]
     target: PathBuf,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 //! | format | folder | read | written |
 //! |---|---|---|---|
 //! | safetensors | [`safetensors`] | yes | yes |
-//! | PyTorch zip, legacy, tar, TorchScript | [`pytorch`] | yes | no |
+//! | PyTorch zip, legacy, tar, TorchScript | [`pytorch`] | yes | zip |
 //! | GGUF v1 to v3 | [`gguf`] | yes | no |
 //! | NumPy npy, npz | [`numpy`] | yes | no |
 //! | indexes, folders and split files of those | [`sharded`] | yes | - |
@@ -33,13 +33,15 @@ mod write;
 pub mod yaml;
 
 pub use texts::{Text, read_texts};
-pub use write::{Output, Plan, WriteOptions, Written, dtypes_of_target, plan, write};
+pub use write::layout::{Layout, Part, Splits, Ties, Writer};
+pub use write::{
+    Output, Plan, WriteOptions, Written, dtypes_of_target, plan, ties_of_target, write,
+};
 
-use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::io::{Source, is_folder};
 use crate::limits;
-use crate::model::{Checkpoint, Tensor};
+use crate::model::Checkpoint;
 use std::path::Path;
 
 /// Bytes at the start of a file by which it is recognised.
@@ -60,35 +62,11 @@ pub trait Format: Sync {
     /// Reads the header: names, types, shapes and places, no tensor data.
     fn read(&self, source: &Source, options: &ReadOptions) -> Result<Checkpoint>;
 
-    /// How it is written, if it is.
-    fn writer(&self) -> Option<&dyn Writer> {
+    /// How a file of this extension (lower case, without the dot) is written, if it is.
+    fn writer(&self, extension: &str) -> Option<&dyn Writer> {
+        let _ = extension;
         None
     }
-}
-
-/// What writing a format takes: where everything goes. The bytes are moved elsewhere.
-pub trait Writer: Sync {
-    /// The dtypes that the format can hold.
-    fn dtypes(&self) -> Vec<DType>;
-
-    /// Arranges `tensors`, whose names are unique, in one file. `metadata`: sorted by key.
-    ///
-    /// Errors: `Unsupported` for a tensor that the format cannot hold, `Limit` for a header
-    /// larger than the format allows.
-    fn layout(&self, metadata: &[(String, String)], tensors: &[&Tensor]) -> Result<Layout>;
-}
-
-/// Where everything goes in one file.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    /// The bytes before the data.
-    pub header: Vec<u8>,
-    /// Where each tensor starts, in bytes from the start of the file.
-    pub offsets: Vec<u64>,
-    /// The tensors' places among those given, in the order in which they lie.
-    pub order: Vec<usize>,
-    /// Bytes of the file.
-    pub len: u64,
 }
 
 /// How much of a file's metadata is wanted.

@@ -38,8 +38,6 @@ pub struct Converted {
     pub checkpoint: Checkpoint,
     /// What was done, for each tensor of `checkpoint`.
     pub changes: Vec<Change>,
-    /// Keys of metadata that cannot be kept, being sequences or maps.
-    pub lost_metadata: Vec<String>,
 }
 
 /// What was done to one tensor.
@@ -108,8 +106,6 @@ pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
         tensors: Vec::with_capacity(checkpoint.tensors.len()),
         ..empty_like(&checkpoint)
     };
-    let (metadata, lost_metadata) = plain_metadata(&checkpoint);
-    result.metadata = metadata;
     let mut changes = Vec::with_capacity(checkpoint.tensors.len());
     for tensor in retie(checkpoint.tensors, options.tied) {
         let name = tensor.name.clone();
@@ -125,15 +121,9 @@ pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
             changes.push(change);
         }
     }
-    let says_format = |(key, _): &(String, Value)| key == "format";
-    if !result.metadata.iter().any(says_format) {
-        let format = ("format".to_owned(), Value::text("pt"));
-        result.metadata.push(format);
-    }
     Ok(Converted {
         checkpoint: result,
         changes,
-        lost_metadata,
     })
 }
 
@@ -142,29 +132,10 @@ fn empty_like(checkpoint: &Checkpoint) -> Checkpoint {
         path: checkpoint.path.clone(),
         format: checkpoint.format,
         variant: checkpoint.variant.clone(),
+        metadata: checkpoint.metadata.clone(),
+        metadata_types: checkpoint.metadata_types.clone(),
         ..Checkpoint::default()
     }
-}
-
-/// Metadata as text; and the keys of what is none. Aliases are left to the writer, which knows
-/// what it stores.
-fn plain_metadata(checkpoint: &Checkpoint) -> (Vec<(String, Value)>, Vec<String>) {
-    let tied: HashMap<&str, &str> = checkpoint
-        .tensors
-        .iter()
-        .filter_map(|tensor| Some((tensor.name.as_str(), tensor.tied_to.as_deref()?)))
-        .collect();
-    let (mut kept, mut lost) = (Vec::new(), Vec::new());
-    for (key, value) in &checkpoint.metadata {
-        let is_alias =
-            value.as_text().is_some() && tied.get(key.as_str()).copied() == value.as_text();
-        match value.scalar_text() {
-            _ if is_alias => {}
-            Some(text) => kept.push((key.clone(), Value::Text(text))),
-            None => lost.push(key.clone()),
-        }
-    }
-    (kept, lost)
 }
 
 /// Ties as they are wanted: none, or to the first of those that are there.

@@ -73,6 +73,7 @@ def make():
     many = collections.OrderedDict((f"{i}." + "n" * (300 if i % 100 == 0 else 1), flat[i : i + 1]) for i in range(1010))
     save(out / "batches.pt", many)
 
+    make_flat(out)
     make_parameters(out)
     make_four_bits(out)
     make_nested(out)
@@ -81,6 +82,28 @@ def make():
     make_trainer(out)
     meta = {"w": torch.empty(2, 3, device="meta"), "real": torch.ones(2)}
     save(out / "meta.pt", meta)
+
+
+def save_nameless(path, value, **facts):
+    """As into a buffer: the folder inside is then called `archive`, whatever the file."""
+    with open(path, "wb") as file:
+        torch.save(value, file)
+    expect_value(path, load(path), variant="zip", **facts)
+
+
+def make_flat(out):
+    """Flat dicts of contiguous tensors on the CPU: what this project writes byte for byte."""
+    generator = torch.Generator().manual_seed(3)
+    embedding = torch.randn(5, 3, generator=generator)
+    flat = {"embedding.weight": embedding, "steps": torch.tensor(70000), "empty": torch.zeros(0, 3),
+            "head.weight": embedding.detach()}
+    for index, name in enumerate(NEW_DTYPES):
+        raw = torch.randint(0, 2, (3, 48), dtype=torch.uint8, generator=generator)
+        flat[f"layers.{index}.{name}"] = raw.view(getattr(torch, name)) if name != "bool" else raw.bool()
+    flat["long"] = torch.arange(33000, dtype=torch.int16).reshape(2, 1, 16500)
+    save_nameless(out / "flat.pt", flat)
+    save_nameless(out / "flat-one.pt", {"single": torch.ones(3)})
+    save_nameless(out / "flat-none.pt", {})
 
 
 def make_parameters(out):

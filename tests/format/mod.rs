@@ -1,4 +1,4 @@
-//! Reading: one module a format.
+//! Reading and writing: one module a format.
 
 mod gguf;
 mod numpy;
@@ -6,3 +6,4 @@ mod pytorch;
 mod safetensors;
 mod sharded;
 mod testdata;
+mod write;

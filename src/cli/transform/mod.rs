@@ -9,7 +9,7 @@ use super::args::{Format, Global};
 use super::progress::Bar;
 use super::{Status, companions};
 use ckpt::dtype::cast::Losses;
-use ckpt::format::{self, Plan, WriteOptions};
+use ckpt::format::{self, Plan, Ties, WriteOptions};
 use ckpt::io::{SinkOptions, is_folder};
 use ckpt::model::Checkpoint;
 use ckpt::op::convert::{Change, Converted, Options, Reason, Tied};
@@ -71,7 +71,7 @@ impl Target {
 /// What `--tied` takes.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TiedArg {
-    /// Stored once; the other names are recorded in the metadata
+    /// Stored once under several names, where the format can
     Alias,
     /// Written again under each name
     Clone,
@@ -92,9 +92,9 @@ impl WriteArgs {
     pub(crate) fn options(&self, target: &Path) -> Result<Options> {
         Ok(Options {
             dtype: self.dtype.map(Target::dtype),
-            tied: match self.tied {
-                TiedArg::Alias => Tied::Alias,
-                TiedArg::Clone => Tied::Clone,
+            tied: match (self.tied, format::ties_of_target(target)?) {
+                (TiedArg::Clone, _) | (_, Ties::Copies) => Tied::Clone,
+                (TiedArg::Alias, _) => Tied::Alias,
             },
             holds: format::dtypes_of_target(target)?,
         })
@@ -111,7 +111,7 @@ pub(crate) fn finish(
     let converted = report.converted;
     let path = &converted.checkpoint.path;
     let plan = format::plan(&converted.checkpoint, target, args.max_shard_size)?;
-    say_changes(global, path, converted);
+    say_changes(global, path, converted, &plan);
     let replace = check_in_place(args, report.source, &converted.checkpoint, &plan)?;
     report.outputs = plan.outputs();
     if args.dry_run {
@@ -188,7 +188,7 @@ pub(crate) fn say_values(global: &Global, path: &str, checkpoint: &Checkpoint) {
 }
 
 /// Says what could not be kept as it was.
-fn say_changes(global: &Global, path: &str, converted: &Converted) {
+fn say_changes(global: &Global, path: &str, converted: &Converted, plan: &Plan) {
     let sum = |reason: Reason, bytes: fn(&Change) -> u64| -> u64 {
         let changes = converted.changes.iter();
         changes.filter(|c| c.reason == reason).map(bytes).sum()
@@ -203,11 +203,8 @@ fn say_changes(global: &Global, path: &str, converted: &Converted) {
             "{path}: quantised blocks are decoded to F32: {before} become {after}; `--dtype bf16` halves that"
         ));
     }
-    if !converted.lost_metadata.is_empty() {
-        let keys = converted.lost_metadata.join(", ");
-        global.say(&format!(
-            "{path}: metadata that is no text is left out: {keys}"
-        ));
+    for note in &plan.notes {
+        global.say(&format!("{path}: {note}"));
     }
 }
 

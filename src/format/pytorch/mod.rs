@@ -18,7 +18,7 @@
 //! | `version` or `.data/version` | decimal |
 //! | `constants.pkl`, `code/` | TorchScript only; constants belong to the code and are not listed |
 //!
-//! `storage.rs` finds storages, `rebuild.rs` gives the functions that rebuild tensors their
+//! `write.rs` and `pickler.rs` write the first of these, a flat dict of tensors; `storage.rs` finds storages, `rebuild.rs` gives the functions that rebuild tensors their
 //! meaning, `walk.rs` names what it meets. Sources: torch/serialization.py, torch/_utils.py,
 //! caffe2/serialize/inline_container.cc.
 
@@ -26,13 +26,15 @@ pub(super) mod dtypes;
 mod legacy;
 mod members;
 mod names;
+mod pickler;
 mod rebuild;
 mod storage;
 mod tar;
 mod walk;
+mod write;
 mod zip;
 
-use super::{Format, HEAD, ReadOptions, imports};
+use super::{Format, HEAD, ReadOptions, Writer, imports};
 use crate::error::{Error, Result};
 use crate::io::archive::Archive;
 use crate::io::{ByteOrder, Source};
@@ -67,6 +69,10 @@ impl Format for PyTorch {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["pt", "pth", "bin", "ckpt"]
+    }
+
+    fn writer(&self, _extension: &str) -> Option<&dyn Writer> {
+        Some(self)
     }
 
     fn detect(&self, head: &[u8], source: &Source) -> bool {

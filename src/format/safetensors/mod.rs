@@ -60,7 +60,7 @@ impl Format for Safetensors {
         read::read(source)
     }
 
-    fn writer(&self) -> Option<&dyn Writer> {
+    fn writer(&self, _extension: &str) -> Option<&dyn Writer> {
         Some(self)
     }
 }

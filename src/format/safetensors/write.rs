@@ -6,12 +6,12 @@
 
 use super::{METADATA_KEY, to_crate};
 use crate::error::{Error, Result};
-use crate::format::{Layout, Writer};
+use crate::format::{Layout, Part, Splits, Ties, Writer};
 use crate::limits;
-use crate::model::Tensor;
+use crate::model::{Checkpoint, Tensor};
 use safetensors::Dtype;
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 /// The header is padded with spaces to a multiple of this.
@@ -22,10 +22,21 @@ impl Writer for super::Safetensors {
         super::DTYPES.iter().map(|(ours, _)| *ours).collect()
     }
 
-    fn layout(&self, metadata: &[(String, String)], tensors: &[&Tensor]) -> Result<Layout> {
+    fn ties(&self) -> Ties {
+        Ties::Metadata
+    }
+
+    fn splits(&self) -> Splits {
+        Splits::Index
+    }
+
+    fn layout(&self, part: &Part<'_>) -> Result<Layout> {
+        part.check_names()?;
+        let tensors = part.tensors.as_slice();
         let entries = entries(tensors)?;
+        let (metadata, notes) = metadata(part);
         let mut header = String::from("{");
-        push_metadata(&mut header, metadata)?;
+        push_metadata(&mut header, &metadata)?;
         let mut end = 0u64;
         let mut offsets = vec![0; tensors.len()];
         for entry in &entries {
@@ -52,8 +63,50 @@ impl Writer for super::Safetensors {
             len: start.saturating_add(end),
             header,
             offsets,
+            archive: None,
+            notes,
         })
     }
+}
+
+/// The metadata of one file: what is text or a single value, sorted by key; then its aliases, in
+/// the convention of the Hub's tools: `alias: kept`. And a note about what is neither.
+fn metadata(part: &Part<'_>) -> (BTreeMap<String, String>, Vec<String>) {
+    let tied = ties(part.checkpoint);
+    let mut metadata = BTreeMap::new();
+    let mut lost = Vec::new();
+    for (key, value) in &part.checkpoint.metadata {
+        let text = value.scalar_text();
+        // An alias of the source is recorded where its tensor goes, if anywhere.
+        let is_alias = text.is_some() && tied.get(key.as_str()).copied() == text.as_deref();
+        match text {
+            _ if is_alias => {}
+            Some(text) => {
+                metadata.insert(key.clone(), text);
+            }
+            None => lost.push(key.as_str()),
+        }
+    }
+    let format = metadata.entry("format".to_owned());
+    format.or_insert_with(|| "pt".to_owned());
+    for (alias, kept) in part.aliases() {
+        metadata.insert(alias.to_owned(), kept.to_owned());
+    }
+    let notes = match lost.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "metadata that is no text is left out: {}",
+            lost.join(", ")
+        )],
+    };
+    (metadata, notes)
+}
+
+fn ties(checkpoint: &Checkpoint) -> HashMap<&str, &str> {
+    let tensors = checkpoint.tensors.iter();
+    tensors
+        .filter_map(|tensor| Some((tensor.name.as_str(), tensor.tied_to.as_deref()?)))
+        .collect()
 }
 
 /// One tensor in the header.
@@ -72,13 +125,6 @@ fn entries<'a>(tensors: &[&'a Tensor]) -> Result<Vec<Entry<'a>>> {
         entries.push(entry(index, tensor).map_err(|error| error.in_tensor(&tensor.name))?);
     }
     entries.sort_unstable_by_key(|entry| (Reverse(entry.dtype), entry.tensor.name.as_str()));
-    let mut names = HashSet::with_capacity(entries.len());
-    for entry in &entries {
-        if !names.insert(entry.tensor.name.as_str()) {
-            let error = Error::usage("the name is given to two tensors");
-            return Err(error.in_tensor(&entry.tensor.name));
-        }
-    }
     Ok(entries)
 }
 
@@ -107,7 +153,7 @@ fn entry(index: usize, tensor: &Tensor) -> Result<Entry<'_>> {
     })
 }
 
-fn push_metadata(header: &mut String, metadata: &[(String, String)]) -> Result<()> {
+fn push_metadata(header: &mut String, metadata: &BTreeMap<String, String>) -> Result<()> {
     if metadata.is_empty() {
         return Ok(());
     }
@@ -179,8 +225,14 @@ mod tests {
     }
 
     fn layout(tensors: &[Tensor]) -> Result<Layout> {
-        let metadata = [("format".to_owned(), "pt".to_owned())];
-        Safetensors.layout(&metadata, &tensors.iter().collect::<Vec<_>>())
+        let checkpoint = Checkpoint::default();
+        Safetensors.layout(&Part {
+            checkpoint: &checkpoint,
+            tensors: tensors.iter().collect(),
+            names: tensors.iter().map(|t| t.name.as_str()).zip(0..).collect(),
+            number: 0,
+            count: 1,
+        })
     }
 
     // The bytes that the official writer (safetensors 0.8.0, Python) makes of the same tensors.

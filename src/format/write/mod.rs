@@ -4,11 +4,12 @@
 //! outputs get their names, so that a set of shards appears whole or not at all as far as the
 //! system allows: none has a name before all are complete and on disk, and the index comes last.
 
+pub(in crate::format) mod layout;
 mod moving;
 mod plan;
 mod verify;
 
-pub use plan::{Output, Plan, dtypes_of_target, plan};
+pub use plan::{Output, Plan, dtypes_of_target, plan, ties_of_target};
 
 use crate::dtype::cast::Losses;
 use crate::error::{Error, Kind, Result};

@@ -4,7 +4,7 @@
 //! is stored as it will be written is copied; the rest passes through a buffer that fits a
 //! core's L2 cache.
 
-use super::plan::Plan;
+use super::plan::{File, Plan};
 use crate::dtype::cast::Losses;
 use crate::error::{Error, Result};
 use crate::io::Sink;
@@ -47,7 +47,12 @@ pub(super) struct Fragment {
     pub(super) first: u64,
     pub(super) elements: u64,
     pub(super) bytes: u64,
+    /// Bytes between it and the fragment before it in the same piece.
+    gap: u64,
 }
+
+/// Zeros up to which a piece may hold between its fragments: what frames or pads the data.
+const GAP: u64 = 512;
 
 /// All runs of all files, in order.
 pub(super) struct Pieces {
@@ -85,19 +90,24 @@ impl Pieces {
             first: 0,
             elements: tensor.elements(),
             bytes,
+            gap: 0,
         };
         if bytes > BATCH {
             return self.add_large(file, offset, &whole, tensor);
         }
         match self.pieces.last_mut() {
-            Some(last)
-                if last.file == file
-                    && last.offset.saturating_add(last.len) == offset
-                    && last.len.saturating_add(bytes) <= BATCH =>
-            {
-                last.len = last.len.saturating_add(bytes);
-                last.fragments.end = last.fragments.end.saturating_add(1);
-                self.fragments.push(whole);
+            Some(last) if last.file == file => {
+                let end = last.offset.saturating_add(last.len);
+                let gap = offset.checked_sub(end).filter(|gap| *gap <= GAP);
+                let len = gap.map(|gap| last.len.saturating_add(gap).saturating_add(bytes));
+                match (gap, len) {
+                    (Some(gap), Some(len)) if len <= BATCH => {
+                        last.len = len;
+                        last.fragments.end = last.fragments.end.saturating_add(1);
+                        self.fragments.push(Fragment { gap, ..whole });
+                    }
+                    _ => self.push(file, offset, whole),
+                }
             }
             _ => self.push(file, offset, whole),
         }
@@ -114,6 +124,7 @@ impl Pieces {
                 first,
                 elements,
                 bytes: tensor.dtype.byte_len(elements).unwrap_or(0),
+                gap: 0,
             };
             self.push(file, offset.saturating_add(at), fragment);
             first = first.saturating_add(elements);
@@ -201,6 +212,31 @@ impl<'a> Readers<'a> {
     }
 }
 
+/// The CRC-32 of each fragment of a piece, if its file has use for them.
+struct Checksums(Option<Vec<u32>>);
+
+impl Checksums {
+    fn of(file: &File) -> Checksums {
+        Checksums(file.layout.archive.as_ref().map(|_| Vec::new()))
+    }
+
+    /// The next fragment begins.
+    fn start(&mut self) {
+        if let Some(checksums) = &mut self.0 {
+            checksums.push(0);
+        }
+    }
+
+    /// More of the fragment that was begun last.
+    fn add(&mut self, bytes: &[u8]) {
+        if let Some(last) = self.0.as_mut().and_then(|checksums| checksums.last_mut()) {
+            let mut crc = crc32fast::Hasher::new_with_initial(*last);
+            crc.update(bytes);
+            *last = crc.finalize();
+        }
+    }
+}
+
 /// What one thread keeps between pieces.
 #[derive(Default)]
 struct Worker {
@@ -241,6 +277,7 @@ pub(super) fn move_bytes(
     }
     let pieces = Pieces::of(plan, checkpoint);
     let mover = Mover {
+        plan,
         readers: Readers::new(checkpoint, &pieces),
         pieces: &pieces,
         sinks,
@@ -252,7 +289,8 @@ pub(super) fn move_bytes(
         progress,
     };
     let work = |worker: &mut Worker, piece: usize| mover.piece(worker, piece);
-    parallel::map(threads, pieces.pieces.len(), Worker::default, work)?;
+    let checksums = parallel::map(threads, pieces.pieces.len(), Worker::default, work)?;
+    frame(plan, sinks, &combined(&pieces, checksums, checkpoint))?;
     let losses = mover.tallies.into_iter().map(|tally| Losses {
         overflow: tally.overflow.into_inner(),
         underflow: tally.underflow.into_inner(),
@@ -261,7 +299,42 @@ pub(super) fn move_bytes(
     Ok(losses.collect())
 }
 
+/// The CRC-32 of each tensor of the checkpoint, from those of its fragments; 0 where none were
+/// computed.
+fn combined(pieces: &Pieces, checksums: Vec<Vec<u32>>, checkpoint: &Checkpoint) -> Vec<u32> {
+    let mut whole = vec![0u32; checkpoint.tensors.len()];
+    for (piece, checksums) in pieces.pieces.iter().zip(checksums) {
+        for (fragment, checksum) in pieces.fragments_of(piece).iter().zip(checksums) {
+            if let Some(before) = whole.get_mut(fragment.tensor) {
+                let mut crc = crc32fast::Hasher::new_with_initial(*before);
+                let next = crc32fast::Hasher::new_with_initial_len(checksum, fragment.bytes);
+                crc.combine(&next);
+                *before = crc.finalize();
+            }
+        }
+    }
+    whole
+}
+
+/// Writes what frames the data of archives.
+fn frame(plan: &Plan, sinks: &[Sink], checksums: &[u32]) -> Result<()> {
+    for (sink, file) in sinks.iter().zip(&plan.files) {
+        let Some(archive) = &file.layout.archive else {
+            continue;
+        };
+        let of = |place: &usize| {
+            let index = file.tensors.get(*place)?;
+            checksums.get(*index).copied()
+        };
+        let order = file.layout.order.iter();
+        let checksums: Vec<u32> = order.map(|place| of(place).unwrap_or(0)).collect();
+        archive.frames(&checksums, |offset, bytes| sink.write_all_at(offset, bytes))?;
+    }
+    Ok(())
+}
+
 struct Mover<'a> {
+    plan: &'a Plan,
     pieces: &'a Pieces,
     sinks: &'a [Sink],
     readers: Readers<'a>,
@@ -270,17 +343,24 @@ struct Mover<'a> {
 }
 
 impl Mover<'_> {
-    fn piece(&self, worker: &mut Worker, piece: usize) -> Result<()> {
+    /// Moves one piece; returns the CRC-32 of each of its fragments if the file needs them.
+    fn piece(&self, worker: &mut Worker, piece: usize) -> Result<Vec<u32>> {
         let Some(piece) = self.pieces.pieces.get(piece) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
-        let Some(sink) = self.sinks.get(piece.file) else {
-            return Ok(());
+        let file = self.plan.files.get(piece.file);
+        let (Some(file), Some(sink)) = (file, self.sinks.get(piece.file)) else {
+            return Ok(Vec::new());
         };
+        let mut checksums = Checksums::of(file);
         match self.pieces.fragments_of(piece) {
-            [single] if single.bytes > CHUNK => self.large(worker, sink, piece.offset, single),
-            several => self.batch(worker, sink, piece, several),
+            [single] if single.bytes > CHUNK => {
+                let place = (sink, piece.offset);
+                self.large(worker, place, single, &mut checksums)?;
+            }
+            several => self.batch(worker, sink, piece, several, &mut checksums)?,
         }
+        Ok(checksums.0.unwrap_or_default())
     }
 
     /// One write for all.
@@ -290,19 +370,27 @@ impl Mover<'_> {
         sink: &Sink,
         piece: &Piece,
         fragments: &[Fragment],
+        checksums: &mut Checksums,
     ) -> Result<()> {
         let Worker { buffer, scratch } = worker;
-        buffer.resize(usize::try_from(piece.len).unwrap_or(usize::MAX), 0);
+        let short = || Error::usage("a piece is shorter than its fragments");
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        buffer.resize(size(piece.len), 0);
         let mut rest = buffer.as_mut_slice();
         for fragment in fragments {
-            let bytes = usize::try_from(fragment.bytes).unwrap_or(usize::MAX);
-            let (out, after) = rest
-                .split_at_mut_checked(bytes)
-                .ok_or_else(|| Error::usage("a piece is shorter than its fragments"))?;
+            let (gap, after) = rest
+                .split_at_mut_checked(size(fragment.gap))
+                .ok_or_else(short)?;
+            gap.fill(0);
+            let (out, after) = after
+                .split_at_mut_checked(size(fragment.bytes))
+                .ok_or_else(short)?;
             let read = |reader: &Reader<'_>| {
                 reader.read_into(fragment.first, fragment.elements, out, scratch)
             };
             self.add(fragment.tensor, self.readers.with(fragment.tensor, read)?);
+            checksums.start();
+            checksums.add(out);
             rest = after;
         }
         sink.write_all_at(piece.offset, buffer)?;
@@ -314,13 +402,15 @@ impl Mover<'_> {
     fn large(
         &self,
         worker: &mut Worker,
-        sink: &Sink,
-        offset: u64,
+        (sink, offset): (&Sink, u64),
         fragment: &Fragment,
+        checksums: &mut Checksums,
     ) -> Result<()> {
+        checksums.start();
         self.readers.with(fragment.tensor, |reader| {
             let dtype = reader.tensor().dtype;
-            if let Some((source, start)) = reader.run() {
+            // What is checksummed passes through memory.
+            if let (Some((source, start)), None) = (reader.run(), &checksums.0) {
                 let skipped = dtype.byte_len(fragment.first).unwrap_or(u64::MAX);
                 let from = start.saturating_add(skipped);
                 sink.copy_from(offset, source, from, fragment.bytes, &mut worker.buffer)?;
@@ -335,6 +425,7 @@ impl Mover<'_> {
                 let first = fragment.first.saturating_add(done);
                 let losses = reader.read(first, elements, buffer, scratch)?;
                 self.add(fragment.tensor, losses);
+                checksums.add(buffer);
                 sink.write_all_at(offset.saturating_add(written), buffer)?;
                 self.progress.add(buffer.len() as u64);
                 done = done.saturating_add(elements);

@@ -1,8 +1,9 @@
 //! Which tensor goes where.
 
+use super::layout::{Layout, Part, Splits, Ties, Writer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::format::{FORMATS, Layout, Writer};
+use crate::format::FORMATS;
 use crate::io::list_folder;
 use crate::limits;
 use crate::model::{Checkpoint, Tensor};
@@ -29,6 +30,9 @@ pub struct Plan {
     pub(super) files: Vec<File>,
     /// The index of the shards, if there are several.
     pub(super) index: Option<(PathBuf, Vec<u8>)>,
+    data_bytes: u64,
+    /// What the format could not keep, or what was chosen for want of better: a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// One file to be written.
@@ -48,46 +52,99 @@ pub fn dtypes_of_target(target: &Path) -> Result<Vec<DType>> {
     Ok(writer_of(target)?.dtypes())
 }
 
+/// What becomes of tied tensors in a file called `target`.
+///
+/// Errors: those of [`plan`] for the name.
+pub fn ties_of_target(target: &Path) -> Result<Ties> {
+    Ok(writer_of(target)?.ties())
+}
+
 /// Plans how `checkpoint` is written to `target`, in the format of its extension.
 ///
 /// `max_shard_size`: bytes of tensor data a shard holds at most (or one larger tensor); the
-/// shards are then `STEM-00001-of-0000N.EXT` beside `STEM.EXT.index.json`. What fits one shard
-/// is a plain file.
+/// shards are then `STEM-00001-of-0000N.EXT` beside `STEM.EXT.index.json`, which GGUF does
+/// without. What fits one shard is a plain file.
 ///
 /// Errors: `Usage` for a name without an extension that is written here, `Unsupported` for a
 /// tensor that the format cannot hold, `Limit` for a header that is too large or too many
 /// shards.
 pub fn plan(checkpoint: &Checkpoint, target: &Path, max_shard_size: Option<u64>) -> Result<Plan> {
     let writer = writer_of(target)?;
-    let aliases = aliases(checkpoint);
+    let aliases = match writer.ties() {
+        Ties::Copies => vec![None; checkpoint.tensors.len()],
+        _ => aliases(checkpoint),
+    };
     let shards = cut_into_shards(checkpoint, &aliases, max_shard_size);
-    if shards.len() > SHARDS {
-        let found = shards.len();
-        let error = Error::limit(format!("makes {found} shards; the limit is {SHARDS}"));
-        return Err(error.with_hint("a larger `--max-shard-size` makes fewer"));
-    }
-    let metadata = metadata(checkpoint);
+    check_count(shards.len(), writer)?;
     let count = shards.len();
-    let mut files = Vec::with_capacity(count);
+    let mut files: Vec<File> = Vec::with_capacity(count);
     for (number, tensors) in shards.into_iter().enumerate() {
-        let chosen: Vec<&Tensor> = at_all(&checkpoint.tensors, &tensors);
-        let metadata = with_aliases(&metadata, &aliases, checkpoint, &tensors);
-        let metadata: Vec<(String, String)> = metadata.into_iter().collect();
+        let part = Part {
+            checkpoint,
+            tensors: at_all(&checkpoint.tensors, &tensors),
+            names: names(checkpoint, &aliases, &tensors),
+            number,
+            count,
+        };
+        let path = shard_path(target, number, count);
+        let layout = writer.layout(&part);
         files.push(File {
-            path: shard_path(target, number, count),
-            layout: writer.layout(&metadata, &chosen)?,
+            layout: layout.map_err(|error| error.in_file(&path.to_string_lossy()))?,
+            path,
             tensors,
         });
     }
-    let index = match count {
-        0 | 1 => None,
-        _ => Some((index_path(target), index(checkpoint, &files)?)),
+    // An alias that is no entry of its own is not listed either.
+    let listed = match writer.ties() {
+        Ties::Entries => aliases.as_slice(),
+        _ => &[],
     };
+    let index = match (count, writer.splits()) {
+        (0 | 1, _) | (_, Splits::Numbers | Splits::Never) => None,
+        _ => Some((index_path(target), index(checkpoint, &files, listed)?)),
+    };
+    let stored = files
+        .iter()
+        .flat_map(|file| at_all(&checkpoint.tensors, &file.tensors));
+    let data_bytes = stored
+        .filter_map(Tensor::byte_len)
+        .fold(0, u64::saturating_add);
+    let first = files.first_mut();
     Ok(Plan {
         target: target.to_owned(),
+        notes: first.map_or_else(Vec::new, |file| std::mem::take(&mut file.layout.notes)),
         files,
         index,
+        data_bytes,
     })
+}
+
+fn check_count(found: usize, writer: &dyn Writer) -> Result<()> {
+    if found > SHARDS {
+        let error = Error::limit(format!("makes {found} shards; the limit is {SHARDS}"));
+        return Err(error.with_hint("a larger `--max-shard-size` makes fewer"));
+    }
+    if found > 1 && writer.splits() == Splits::Never {
+        let error = Error::unsupported("the format is always one file");
+        return Err(error.with_hint("leave `--max-shard-size` out"));
+    }
+    Ok(())
+}
+
+/// Every name of the tensors in `stored` and which of those it means, in order.
+fn names<'a>(
+    checkpoint: &'a Checkpoint,
+    aliases: &[Option<usize>],
+    stored: &[usize],
+) -> Vec<(&'a str, usize)> {
+    let place: HashMap<usize, usize> = stored.iter().copied().zip(0..).collect();
+    let tensors = checkpoint.tensors.iter().zip(aliases).enumerate();
+    tensors
+        .filter_map(|(index, (tensor, alias))| {
+            let place = place.get(&alias.unwrap_or(index))?;
+            Some((tensor.name.as_str(), *place))
+        })
+        .collect()
 }
 
 impl Plan {
@@ -106,11 +163,7 @@ impl Plan {
 
     /// Bytes of all tensors, aliases not counted.
     pub fn data_bytes(&self) -> u64 {
-        let data = |file: &File| {
-            let header = file.layout.header.len() as u64;
-            file.layout.len.saturating_sub(header)
-        };
-        self.files.iter().map(data).fold(0, u64::saturating_add)
+        self.data_bytes
     }
 
     /// Files beside the target that a reader could take for a part of the same checkpoint,
@@ -155,20 +208,20 @@ pub(super) fn writer_of(target: &Path) -> Result<&'static dyn Writer> {
     let extension = extension.to_ascii_lowercase();
     let mut written = Vec::new();
     for format in FORMATS {
-        let Some(writer) = format.writer() else {
-            continue;
-        };
-        if format.extensions().contains(&extension.as_str()) {
-            return Ok(writer);
+        for known in format.extensions() {
+            match format.writer(known) {
+                Some(writer) if extension == *known => return Ok(writer),
+                Some(_) => written.push(format!("`.{known}`")),
+                None => {}
+            }
         }
-        written.extend(format.extensions().iter().map(|e| format!("`.{e}`")));
     }
     let found = match extension.is_empty() {
         true => "a name without an extension".to_owned(),
         false => format!("`.{extension}`"),
     };
     let error = Error::unsupported(format!(
-        "{found} says no format that is written here; {} does",
+        "{found} says no format that is written here; these do: {}",
         written.join(", ")
     ));
     Err(error.in_file(&target.to_string_lossy()))
@@ -221,36 +274,6 @@ fn cut_into_shards(
     shards
 }
 
-/// The metadata that is text or a single value, sorted by key; the last of equal keys counts.
-fn metadata(checkpoint: &Checkpoint) -> BTreeMap<String, String> {
-    let entries = checkpoint.metadata.iter();
-    entries
-        .filter_map(|(key, value)| Some((key.clone(), value.scalar_text()?)))
-        .collect()
-}
-
-/// The metadata with the aliases of `chosen`, in the convention of the Hub's tools:
-/// `alias: kept`.
-fn with_aliases(
-    metadata: &BTreeMap<String, String>,
-    aliases: &[Option<usize>],
-    checkpoint: &Checkpoint,
-    chosen: &[usize],
-) -> BTreeMap<String, String> {
-    let mut metadata = metadata.clone();
-    let mut chosen = chosen.to_vec();
-    chosen.sort_unstable();
-    for (tensor, alias) in checkpoint.tensors.iter().zip(aliases) {
-        let Some(kept) = alias.filter(|kept| chosen.binary_search(kept).is_ok()) else {
-            continue;
-        };
-        if let Some(kept) = checkpoint.tensors.get(kept) {
-            metadata.insert(tensor.name.clone(), kept.name.clone());
-        }
-    }
-    metadata
-}
-
 fn at_all<'a>(tensors: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {
     indices
         .iter()
@@ -283,14 +306,27 @@ fn index_path(target: &Path) -> PathBuf {
 }
 
 /// The index as transformers writes it: two spaces, sorted names, a line feed at the end.
-fn index(checkpoint: &Checkpoint, files: &[File]) -> Result<Vec<u8>> {
+fn index(checkpoint: &Checkpoint, files: &[File], aliases: &[Option<usize>]) -> Result<Vec<u8>> {
     let mut total = 0u64;
     let mut names: BTreeMap<&str, String> = BTreeMap::new();
-    for file in files {
-        let shard = file.path.file_name().unwrap_or_default().to_string_lossy();
-        for tensor in at_all(&checkpoint.tensors, &file.tensors) {
+    let mut shard_of: HashMap<usize, &str> = HashMap::new();
+    let shards: Vec<_> = files
+        .iter()
+        .map(|file| file.path.file_name().unwrap_or_default().to_string_lossy())
+        .collect();
+    for (file, shard) in files.iter().zip(&shards) {
+        for &index in &file.tensors {
+            let Some(tensor) = checkpoint.tensors.get(index) else {
+                continue;
+            };
             total = total.saturating_add(tensor.byte_len().unwrap_or(0));
             names.insert(&tensor.name, shard.clone().into_owned());
+            shard_of.insert(index, shard);
+        }
+    }
+    for (tensor, alias) in checkpoint.tensors.iter().zip(aliases) {
+        if let Some(shard) = alias.and_then(|kept| shard_of.get(&kept)) {
+            names.insert(&tensor.name, (*shard).to_owned());
         }
     }
     let weight_map: Map<String, serde_json::Value> = names

@@ -4,11 +4,14 @@
 //! stays visible in [`Archive::oddities`], for the format to pass on.
 
 mod tar;
+mod write;
 mod zip;
 
 use super::{Codec, Packed, Source, inflate};
 use crate::error::{Error, Result};
 use std::sync::{Mutex, PoisonError};
+
+pub use write::{Fill, Framing, ZipPlan};
 
 /// The members of an archive, in the order of its directory.
 #[derive(Debug)]
