@@ -134,3 +134,7 @@ pub const MODEL_FOLDER_DEPTH: usize = 16;
 /// Bytes that a view of less stored data (expanded, sparse) may stand for where all of them
 /// are measured: minutes of work, for which a file of a few bytes can ask.
 pub const VIEW: u64 = 1 << 40;
+
+/// Patterns of an adapter's configuration that are matched against its modules' names; each
+/// is tried on every module.
+pub const ADAPTER_PATTERNS: usize = 1_000;

@@ -1,10 +1,12 @@
 //! The common tensor model: plain values, nothing is read here.
 
+mod beside;
 mod checkpoint;
 mod payload;
 mod tensor;
 mod value;
 
+pub use beside::Beside;
 pub use checkpoint::{Checkpoint, Group, Level, Note, Winner};
 pub use payload::{Bytes, Payload, Quantization, SparseLayout, Storage};
 pub use tensor::{Shape, Tensor};

@@ -4,6 +4,7 @@ pub mod convert;
 pub mod diff;
 pub mod group;
 pub mod hash;
+pub mod identity;
 pub mod inspect;
 pub mod prune;
 pub mod root;
