@@ -138,3 +138,7 @@ pub const VIEW: u64 = 1 << 40;
 /// Patterns of an adapter's configuration that are matched against its modules' names; each
 /// is tried on every module.
 pub const ADAPTER_PATTERNS: usize = 1_000;
+
+/// Bytes of a configuration, model card or licence beside a checkpoint; real ones have 100 kB
+/// at most.
+pub const BESIDE: u64 = 1 << 20;

@@ -4,6 +4,7 @@ mod args;
 mod companions;
 mod convert;
 mod hash;
+mod identity;
 mod inspect;
 mod json;
 mod output;

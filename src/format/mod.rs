@@ -17,6 +17,7 @@
     )
 )]
 
+mod beside;
 pub mod digest;
 mod folder;
 pub mod gguf;
@@ -32,6 +33,7 @@ mod wrapped;
 mod write;
 pub mod yaml;
 
+pub use beside::beside;
 pub use texts::{Text, read_texts};
 pub use write::layout::{Layout, Part, Splits, Ties, Writer};
 pub use write::{

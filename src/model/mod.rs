@@ -2,6 +2,7 @@
 
 mod beside;
 mod checkpoint;
+pub mod json;
 mod payload;
 mod tensor;
 mod value;

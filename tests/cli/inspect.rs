@@ -11,6 +11,7 @@ fn the_table_folds_layers_and_escapes_names() {
         .len();
     let expected = format!(
         "m.safetensors
+identity    unknown
 format      safetensors
 size        {size} B
 tensors     3
@@ -64,7 +65,21 @@ fn json_has_every_key_in_order() {
   }},
   "values": {{}},
   "notes": [],
-  "identity": {{}},
+  "identity": {{
+    "kind": "unknown",
+    "family": null,
+    "variant": null,
+    "architecture": null,
+    "components": [],
+    "facts": {{}},
+    "parameters": {{"stored": 9, "logical": 9, "declared": [], "differences": [], "memory": [{{"dtype": "F32", "bytes": 36}}, {{"dtype": "BF16", "bytes": 18}}, {{"dtype": "F8", "bytes": 9}}, {{"dtype": "4 bits", "bytes": 5}}, {{"dtype": "as stored", "bytes": 40}}]}},
+    "evidence": [],
+    "name": null,
+    "domain": null,
+    "conflicts": [],
+    "nearest": null,
+    "adapter": null
+  }},
   "licence": []
 }}
 "#,

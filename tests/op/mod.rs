@@ -3,6 +3,7 @@
 mod convert;
 mod diff;
 mod hash;
+mod identity;
 mod inspect;
 mod prune;
 mod root;

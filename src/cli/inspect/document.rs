@@ -1,7 +1,9 @@
 //! The JSON of `ckpt inspect`.
 
+use crate::cli::identity::IdentityEntry;
 use crate::cli::json::{Entries, NoteEntry};
 use ckpt::model::{Checkpoint, Tensor};
+use ckpt::op::identity::Identity;
 use ckpt::op::inspect::{self, Totals};
 use serde::{Serialize, Serializer};
 
@@ -21,17 +23,17 @@ pub(crate) struct Document<'a> {
     metadata: Entries<'a>,
     values: Entries<'a>,
     notes: Vec<NoteEntry<'a>>,
-    identity: Nothing,
+    identity: IdentityEntry<'a>,
     licence: [(); 0],
 }
 
-/// An object without members.
-#[derive(Serialize)]
-struct Nothing {}
-
 impl<'a> Document<'a> {
     /// `all`: whether long arrays are written out.
-    pub(crate) fn new(checkpoint: &'a Checkpoint, all: bool) -> Document<'a> {
+    pub(crate) fn new(
+        checkpoint: &'a Checkpoint,
+        identity: &'a Identity,
+        all: bool,
+    ) -> Document<'a> {
         let entries = |entries| Entries { entries, all };
         Document {
             schema: SCHEMA,
@@ -44,7 +46,7 @@ impl<'a> Document<'a> {
             metadata: entries(&checkpoint.metadata),
             values: entries(&checkpoint.values),
             notes: checkpoint.notes.iter().map(NoteEntry::new).collect(),
-            identity: Nothing {},
+            identity: IdentityEntry::new(identity),
             licence: [],
         }
     }

@@ -10,6 +10,7 @@ use super::report::{self, Report};
 use ckpt::Result;
 use ckpt::format::{self, ReadOptions};
 use ckpt::model::Checkpoint;
+use ckpt::op::identity::{self, Identity};
 use ckpt::op::inspect::{self, Order};
 use ckpt::op::root::{self, Choice, LeftOut};
 use ckpt::op::select::Selection;
@@ -78,6 +79,7 @@ enum Listing {
 /// What was found at one path.
 struct Found {
     checkpoint: Checkpoint,
+    identity: Identity,
     order: Order,
     is_reverse: bool,
     left_out: LeftOut,
@@ -112,6 +114,8 @@ impl<'a> Request<'a> {
             false => ReadOptions::SUMMARY,
         };
         let mut checkpoint = format::open_with(path, &options)?;
+        // Of the whole: a selection would hide what decides.
+        let identity = identity::identify(&checkpoint, &format::beside(path));
         self.selection.apply(&mut checkpoint)?;
         let rooted = root::restrict(checkpoint, &self.choice)?;
         let mut checkpoint = rooted.checkpoint;
@@ -126,6 +130,7 @@ impl<'a> Request<'a> {
         inspect::sort(&mut checkpoint, order, self.args.reverse);
         Ok(Found {
             checkpoint,
+            identity,
             order,
             is_reverse: self.args.reverse,
             left_out: rooted.left_out,
@@ -144,7 +149,7 @@ impl Report for Request<'_> {
     }
 
     fn document<'a>(&'a self, found: &'a Found) -> impl serde::Serialize + 'a {
-        Document::new(&found.checkpoint, self.args.metadata)
+        Document::new(&found.checkpoint, &found.identity, self.args.metadata)
     }
 
     fn page(&self, found: &Found) -> Page {

@@ -2,6 +2,7 @@
 
 use super::tables::{flat, folded, source, tree};
 use super::{Found, Listing};
+use crate::cli::identity;
 use crate::cli::json::{Plain, kind_of};
 use ckpt::model::{Checkpoint, Level, Note, Value};
 use ckpt::op::inspect;
@@ -41,8 +42,14 @@ pub(super) fn page(found: &Found, listing: Listing, all: bool) -> Page {
             Listing::Tree => Some(Block::Table(tree(&checkpoint.tensors))),
         });
     }
-    if !checkpoint.notes.is_empty() {
-        blocks.push(Block::Remarks(remarks(&checkpoint.notes)));
+    let conflicts = found.identity.conflicts.iter().map(|text| Remark {
+        severity: Severity::Warning,
+        text: text.clone(),
+    });
+    let mut all_remarks = remarks(&checkpoint.notes);
+    all_remarks.extend(conflicts);
+    if !all_remarks.is_empty() {
+        blocks.push(Block::Remarks(all_remarks));
     }
     Page {
         title: checkpoint.path.clone(),
@@ -53,7 +60,7 @@ pub(super) fn page(found: &Found, listing: Listing, all: bool) -> Page {
 fn facts(found: &Found) -> Facts {
     let checkpoint = &found.checkpoint;
     let totals = inspect::totals(checkpoint);
-    let mut entries: Vec<(String, String)> = Vec::new();
+    let mut entries = identity::lines(&found.identity);
     let mut add = |key: &str, value: String| entries.push((key.to_owned(), value));
     add(
         "format",
@@ -78,7 +85,18 @@ fn facts(found: &Found) -> Facts {
         )),
     }
     add("tensors", tensors);
-    add("parameters", exactly(totals.elements, human_count));
+    let parameters = &found.identity.parameters;
+    match identity::is_packed(parameters) && !found.is_selection {
+        false => add("parameters", exactly(totals.elements, human_count)),
+        true => {
+            let logical = exactly(parameters.logical, human_count);
+            let stored = human_count(parameters.stored);
+            add(
+                "parameters",
+                format!("{logical} in {stored} stored elements"),
+            );
+        }
+    }
     add("data", exactly(totals.bytes, human_bytes));
     if totals.by_dtype.len() > 1 {
         let of_dtype = |of: &inspect::DTypeTotals| {

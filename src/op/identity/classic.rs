@@ -35,71 +35,145 @@ pub(super) const PREFIXES: &[&str] = &[
     "",
 ];
 
-const fn text(
-    family: &'static str,
-    name: &'static str,
-    tests: &'static [&'static str],
-) -> Rule {
+const fn text(family: &'static str, name: &'static str, tests: &'static [&'static str]) -> Rule {
     Rule::new(Domain::Language, family, name, tests).of_kind(Kind::TextEncoder)
 }
 
-const fn vision(
-    family: &'static str,
-    name: &'static str,
-    tests: &'static [&'static str],
-) -> Rule {
+const fn vision(family: &'static str, name: &'static str, tests: &'static [&'static str]) -> Rule {
     Rule::new(Domain::Vision, family, name, tests)
 }
 
-const fn audio(
-    family: &'static str,
-    name: &'static str,
-    tests: &'static [&'static str],
-) -> Rule {
+const fn audio(family: &'static str, name: &'static str, tests: &'static [&'static str]) -> Rule {
     Rule::new(Domain::Audio, family, name, tests)
 }
 
 const CLIP_TEXT: &[Measure] = &[
-    ("layers", "#text_model.encoder.layers. | #encoder.layers. | #transformer.resblocks. | #text_encoder.encoder.layers."),
-    ("hidden_size", "text_model.final_layer_norm.weight[0] | final_layer_norm.weight[0] | ln_final.weight[0]"),
-    ("vocabulary", "text_model.embeddings.token_embedding.weight[0] | embeddings.token_embedding.weight[0] | token_embedding.weight[0]"),
-    ("positions", "text_model.embeddings.position_embedding.weight[0] | embeddings.position_embedding.weight[0] | positional_embedding[0]"),
+    (
+        "layers",
+        "#text_model.encoder.layers. | #encoder.layers. | #transformer.resblocks. | #text_encoder.encoder.layers.",
+    ),
+    (
+        "hidden_size",
+        "text_model.final_layer_norm.weight[0] | final_layer_norm.weight[0] | ln_final.weight[0]",
+    ),
+    (
+        "vocabulary",
+        "text_model.embeddings.token_embedding.weight[0] | embeddings.token_embedding.weight[0] | token_embedding.weight[0]",
+    ),
+    (
+        "positions",
+        "text_model.embeddings.position_embedding.weight[0] | embeddings.position_embedding.weight[0] | positional_embedding[0]",
+    ),
 ];
 
 const CLIP_SIZE: &[Variant] = &[
-    ("OpenCLIP bigG/14", "", &["text_model.final_layer_norm.weight[0]=1280 | final_layer_norm.weight[0]=1280 | ln_final.weight[0]=1280"]),
-    ("OpenCLIP H/14", "", &["text_model.final_layer_norm.weight[0]=1024 | final_layer_norm.weight[0]=1024 | ln_final.weight[0]=1024"]),
-    ("CLIP L/14", "", &["text_model.final_layer_norm.weight[0]=768 | final_layer_norm.weight[0]=768 | ln_final.weight[0]=768"]),
-    ("CLIP B", "", &["text_model.final_layer_norm.weight[0]=512 | final_layer_norm.weight[0]=512 | ln_final.weight[0]=512"]),
+    (
+        "OpenCLIP bigG/14",
+        "",
+        &[
+            "text_model.final_layer_norm.weight[0]=1280 | final_layer_norm.weight[0]=1280 | ln_final.weight[0]=1280",
+        ],
+    ),
+    (
+        "OpenCLIP H/14",
+        "",
+        &[
+            "text_model.final_layer_norm.weight[0]=1024 | final_layer_norm.weight[0]=1024 | ln_final.weight[0]=1024",
+        ],
+    ),
+    (
+        "CLIP L/14",
+        "",
+        &[
+            "text_model.final_layer_norm.weight[0]=768 | final_layer_norm.weight[0]=768 | ln_final.weight[0]=768",
+        ],
+    ),
+    (
+        "CLIP B",
+        "",
+        &[
+            "text_model.final_layer_norm.weight[0]=512 | final_layer_norm.weight[0]=512 | ln_final.weight[0]=512",
+        ],
+    ),
 ];
 
 const CLIP_BOTH: &[Measure] = &[
-    ("layers", "#text_model.encoder.layers. | #transformer.resblocks."),
-    ("hidden_size", "text_model.final_layer_norm.weight[0] | ln_final.weight[0]"),
-    ("vision_layers", "#vision_model.encoder.layers. | #visual.transformer.resblocks."),
-    ("vision_hidden_size", "vision_model.post_layernorm.weight[0] | visual.ln_post.weight[0]"),
-    ("patch_size", "vision_model.embeddings.patch_embedding.weight[2] | visual.conv1.weight[2]"),
+    (
+        "layers",
+        "#text_model.encoder.layers. | #transformer.resblocks.",
+    ),
+    (
+        "hidden_size",
+        "text_model.final_layer_norm.weight[0] | ln_final.weight[0]",
+    ),
+    (
+        "vision_layers",
+        "#vision_model.encoder.layers. | #visual.transformer.resblocks.",
+    ),
+    (
+        "vision_hidden_size",
+        "vision_model.post_layernorm.weight[0] | visual.ln_post.weight[0]",
+    ),
+    (
+        "patch_size",
+        "vision_model.embeddings.patch_embedding.weight[2] | visual.conv1.weight[2]",
+    ),
 ];
 
 const VIT: &[Measure] = &[
-    ("layers", "#vision_model.encoder.layers. | #encoder.layer. | #vit.encoder.layer. | #vit.layers. | #deit.encoder.layer. | #deit.layers. | #backbone.encoder.layer. | #blocks. | #layer. | #model.layer."),
-    ("hidden_size", "vision_model.post_layernorm.weight[0] | layernorm.weight[0] | vit.layernorm.weight[0] | deit.layernorm.weight[0] | norm.weight[0] | backbone.layernorm.weight[0]"),
-    ("patch_size", "vision_model.embeddings.patch_embedding.weight[2] | embeddings.patch_embeddings.projection.weight[2] | vit.embeddings.patch_embeddings.projection.weight[2] | patch_embed.proj.weight[2]"),
-    ("classes", "classifier.weight[0] | head.weight[0] | cls_classifier.weight[0]"),
+    (
+        "layers",
+        "#vision_model.encoder.layers. | #encoder.layers. | #encoder.layer. | #vit.encoder.layer. | #vit.layers. | #deit.encoder.layer. | #deit.layers. | #backbone.encoder.layer. | #blocks. | #layer. | #model.layer.",
+    ),
+    (
+        "hidden_size",
+        "vision_model.post_layernorm.weight[0] | post_layernorm.weight[0] | layernorm.weight[0] | vit.layernorm.weight[0] | deit.layernorm.weight[0] | norm.weight[0] | backbone.layernorm.weight[0]",
+    ),
+    (
+        "patch_size",
+        "vision_model.embeddings.patch_embedding.weight[2] | embeddings.patch_embedding.weight[2] | embeddings.patch_embeddings.projection.weight[2] | vit.embeddings.patch_embeddings.projection.weight[2] | patch_embed.proj.weight[2]",
+    ),
+    (
+        "classes",
+        "classifier.weight[0] | head.weight[0] | cls_classifier.weight[0]",
+    ),
 ];
 
 const T5: &[Measure] = &[
     ("layers", "#encoder.block."),
     ("decoder_layers", "#decoder.block."),
     ("hidden_size", "encoder.final_layer_norm.weight[0]"),
-    ("vocabulary", "shared.weight[0] | encoder.embed_tokens.weight[0]"),
-    ("heads", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight[1]"),
-    ("intermediate_size", "encoder.block.0.layer.1.DenseReluDense.wi_0.weight[0] | encoder.block.0.layer.1.DenseReluDense.wi.weight[0]"),
+    (
+        "vocabulary",
+        "shared.weight[0] | encoder.embed_tokens.weight[0]",
+    ),
+    (
+        "heads",
+        "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight[1]",
+    ),
+    (
+        "intermediate_size",
+        "encoder.block.0.layer.1.DenseReluDense.wi_0.weight[0] | encoder.block.0.layer.1.DenseReluDense.wi.weight[0]",
+    ),
 ];
 
 const T5_SIZE: &[Variant] = &[
-    ("byt5-small glyph", "", &["encoder.block.0.layer.0.SelfAttention.k.weight[0]=384", "shared.weight[0]=1510 | encoder.embed_tokens.weight[0]=1510"]),
-    ("umt5-xxl", "", &["shared.weight[0]=256384", "encoder.final_layer_norm.weight[0]=4096"]),
+    (
+        "byt5-small glyph",
+        "",
+        &[
+            "encoder.block.0.layer.0.SelfAttention.k.weight[0]=384",
+            "shared.weight[0]=1510 | encoder.embed_tokens.weight[0]=1510",
+        ],
+    ),
+    (
+        "umt5-xxl",
+        "",
+        &[
+            "shared.weight[0]=256384",
+            "encoder.final_layer_norm.weight[0]=4096",
+        ],
+    ),
     ("xxl", "", &["encoder.final_layer_norm.weight[0]=4096"]),
     ("xl", "", &["encoder.final_layer_norm.weight[0]=2048"]),
     ("large", "", &["encoder.final_layer_norm.weight[0]=1024"]),
@@ -108,11 +182,23 @@ const T5_SIZE: &[Variant] = &[
 ];
 
 const BERT: &[Measure] = &[
-    ("layers", "#encoder.layer. | #bert.encoder.layer. | #roberta.encoder.layer. | #distilbert.transformer.layer. | #transformer.layer. | #electra.encoder.layer. | #deberta.encoder.layer."),
-    ("hidden_size", "encoder.layer.0.attention.output.dense.weight[0] | bert.encoder.layer.0.attention.output.dense.weight[0] | roberta.encoder.layer.0.attention.output.dense.weight[0] | \
-        distilbert.embeddings.LayerNorm.weight[0] | embeddings.LayerNorm.weight[0]"),
-    ("vocabulary", "embeddings.word_embeddings.weight[0] | bert.embeddings.word_embeddings.weight[0] | roberta.embeddings.word_embeddings.weight[0] | distilbert.embeddings.word_embeddings.weight[0]"),
-    ("positions", "embeddings.position_embeddings.weight[0] | bert.embeddings.position_embeddings.weight[0] | roberta.embeddings.position_embeddings.weight[0] | distilbert.embeddings.position_embeddings.weight[0]"),
+    (
+        "layers",
+        "#encoder.layer. | #bert.encoder.layer. | #roberta.encoder.layer. | #distilbert.transformer.layer. | #transformer.layer. | #electra.encoder.layer. | #deberta.encoder.layer.",
+    ),
+    (
+        "hidden_size",
+        "encoder.layer.0.attention.output.dense.weight[0] | bert.encoder.layer.0.attention.output.dense.weight[0] | roberta.encoder.layer.0.attention.output.dense.weight[0] | \
+        distilbert.embeddings.LayerNorm.weight[0] | embeddings.LayerNorm.weight[0]",
+    ),
+    (
+        "vocabulary",
+        "embeddings.word_embeddings.weight[0] | bert.embeddings.word_embeddings.weight[0] | roberta.embeddings.word_embeddings.weight[0] | distilbert.embeddings.word_embeddings.weight[0]",
+    ),
+    (
+        "positions",
+        "embeddings.position_embeddings.weight[0] | bert.embeddings.position_embeddings.weight[0] | roberta.embeddings.position_embeddings.weight[0] | distilbert.embeddings.position_embeddings.weight[0]",
+    ),
 ];
 
 const WHISPER: &[Measure] = &[
@@ -120,12 +206,29 @@ const WHISPER: &[Measure] = &[
     ("decoder_layers", "#decoder.layers. | #decoder.blocks."),
     ("hidden_size", "encoder.conv1.weight[0]"),
     ("mel_bins", "encoder.conv1.weight[1]"),
-    ("vocabulary", "decoder.embed_tokens.weight[0] | decoder.token_embedding.weight[0]"),
+    (
+        "vocabulary",
+        "decoder.embed_tokens.weight[0] | decoder.token_embedding.weight[0]",
+    ),
 ];
 
 const WHISPER_SIZE: &[Variant] = &[
-    ("large-v3-turbo", "", &["encoder.conv1.weight[1]=128", "#decoder.layers.=4 | #decoder.blocks.=4"]),
-    ("large-v3", "", &["encoder.conv1.weight[1]=128", "encoder.conv1.weight[0]=1280"]),
+    (
+        "large-v3-turbo",
+        "",
+        &[
+            "encoder.conv1.weight[1]=128",
+            "#decoder.layers.=4 | #decoder.blocks.=4",
+        ],
+    ),
+    (
+        "large-v3",
+        "",
+        &[
+            "encoder.conv1.weight[1]=128",
+            "encoder.conv1.weight[0]=1280",
+        ],
+    ),
     ("large", "", &["encoder.conv1.weight[0]=1280"]),
     ("medium", "", &["encoder.conv1.weight[0]=1024"]),
     ("small", "", &["encoder.conv1.weight[0]=768"]),
@@ -158,11 +261,11 @@ pub(super) const RULES: &[Rule] = &[
     text("clip", "CLIP text encoder", &["text_model.encoder.layers.0.layer_norm1.weight | encoder.layers.0.layer_norm1.weight",
                                         "text_model.embeddings.token_embedding.weight | embeddings.token_embedding.weight"]).variants(CLIP_SIZE).facts(CLIP_TEXT),
     text("clip", "CLIP text encoder", &["transformer.resblocks.0.ln_1.weight", "token_embedding.weight", "!visual.conv1.weight"]).variants(CLIP_SIZE).facts(CLIP_TEXT),
-    vision("clip-vision", "CLIP vision encoder", &["vision_model.encoder.layers.0.layer_norm1.weight", "vision_model.embeddings.class_embedding"])
+    vision("clip-vision", "CLIP vision encoder", &["vision_model.encoder.layers.0.layer_norm1.weight | encoder.layers.0.layer_norm1.weight", "vision_model.embeddings.class_embedding | embeddings.class_embedding"])
         .of_kind(Kind::VisionEncoder)
-        .variants(&[("G/14", "", &["vision_model.post_layernorm.weight[0]=1664"]), ("H/14", "", &["vision_model.post_layernorm.weight[0]=1280"]), ("L/14", "", &["vision_model.post_layernorm.weight[0]=1024"]), ("B", "", &["vision_model.post_layernorm.weight[0]=768"])])
+        .variants(&[("G/14", "", &["vision_model.post_layernorm.weight[0]=1664 | post_layernorm.weight[0]=1664"]), ("H/14", "", &["vision_model.post_layernorm.weight[0]=1280 | post_layernorm.weight[0]=1280"]), ("L/14", "", &["vision_model.post_layernorm.weight[0]=1024 | post_layernorm.weight[0]=1024"]), ("B", "", &["vision_model.post_layernorm.weight[0]=768 | post_layernorm.weight[0]=768"])])
         .facts(VIT),
-    vision("siglip-vision", "SigLIP vision encoder", &["vision_model.encoder.layers.0.layer_norm1.weight", "vision_model.embeddings.patch_embedding.bias"]).of_kind(Kind::VisionEncoder).facts(VIT),
+    vision("siglip-vision", "SigLIP vision encoder", &["vision_model.encoder.layers.0.layer_norm1.weight | encoder.layers.0.layer_norm1.weight", "vision_model.embeddings.patch_embedding.bias | embeddings.patch_embedding.bias"]).of_kind(Kind::VisionEncoder).facts(VIT),
     vision("clip-vision", "CLIP vision encoder", &["visual.transformer.resblocks.0.ln_1.weight", "!transformer.resblocks.0.ln_1.weight"]).of_kind(Kind::VisionEncoder).facts(CLIP_BOTH),
     Rule::new(Domain::Language, "t5", "T5", &["encoder.block.0.layer.0.SelfAttention.*", "decoder.block.0.layer.0.SelfAttention.*"]).variants(T5_SIZE).facts(T5),
     text("t5", "T5 encoder", &["encoder.block.0.layer.0.SelfAttention.*", "!decoder.block.0.layer.0.*"]).variants(T5_SIZE).facts(T5),
@@ -215,13 +318,27 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Autoencoders and other parts of diffusion models, and single-purpose files beside them.
-pub(super) const PART_PREFIXES: &[&str] = &["first_stage_model.", "vae.", "vqvae.", "audio_vae.", "pretransform.model.", "model.", "module.", "params_ema.", "params.", ""];
+pub(super) const PART_PREFIXES: &[&str] = &[
+    "first_stage_model.",
+    "vae.",
+    "vqvae.",
+    "audio_vae.",
+    "pretransform.model.",
+    "model.",
+    "module.",
+    "params_ema.",
+    "params.",
+    "",
+];
 
 const fn vae(family: &'static str, name: &'static str, tests: &'static [&'static str]) -> Rule {
     Rule::new(Domain::Diffusion, family, name, tests).of_kind(Kind::Vae)
 }
 
-const LATENT: &[Measure] = &[("latent_channels", "decoder.conv_in.weight[1] | decoder.conv_in.conv.weight[1] | decoder.conv1.weight[1]")];
+const LATENT: &[Measure] = &[(
+    "latent_channels",
+    "decoder.conv_in.weight[1] | decoder.conv_in.conv.weight[1] | decoder.conv1.weight[1]",
+)];
 
 /// The table of parts: the first that fits is it.
 #[rustfmt::skip]

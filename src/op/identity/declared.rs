@@ -39,16 +39,30 @@ const KEYS: [&str; 2] = ["modelspec.architecture", "ss_base_model_version"];
 
 /// Numbers of a Hugging Face configuration, by every name that they go by there.
 const NUMBERS: &[(&str, &[&str])] = &[
-    ("layers", &["num_hidden_layers", "n_layer", "num_layers", "n_layers"]),
+    (
+        "layers",
+        &["num_hidden_layers", "n_layer", "num_layers", "n_layers"],
+    ),
     ("hidden_size", &["hidden_size", "n_embd", "d_model"]),
-    ("intermediate_size", &["intermediate_size", "n_inner", "d_ff"]),
-    ("heads", &["num_attention_heads", "n_head", "num_heads", "n_heads"]),
+    (
+        "intermediate_size",
+        &["intermediate_size", "n_inner", "d_ff"],
+    ),
+    (
+        "heads",
+        &["num_attention_heads", "n_head", "num_heads", "n_heads"],
+    ),
     ("key_value_heads", &["num_key_value_heads"]),
     ("head_dimension", &["head_dim", "d_kv"]),
     ("vocabulary", &["vocab_size"]),
     (
         "context_length",
-        &["max_position_embeddings", "n_positions", "n_ctx", "seq_length"],
+        &[
+            "max_position_embeddings",
+            "n_positions",
+            "n_ctx",
+            "seq_length",
+        ],
     ),
     (
         "experts",
@@ -99,7 +113,9 @@ fn add_config(identity: &mut Identity, config: &Value) {
         _ => None,
     };
     if let Some(class) = class.or(first) {
-        identity.evidence.push(Evidence::of_key("config.json", class));
+        identity
+            .evidence
+            .push(Evidence::of_key("config.json", class));
         identity.architecture.get_or_insert(class.to_owned());
     }
     // The numbers of pipelines and autoencoders go by other names.
@@ -112,12 +128,19 @@ fn add_config(identity: &mut Identity, config: &Value) {
     }
     let of_text = config.get("text_config");
     for (name, keys) in NUMBERS {
-        let number = |config: &Value| keys.iter().find_map(|key| Some((*key, config.get(key)?.as_u64()?)));
+        let number = |config: &Value| {
+            keys.iter()
+                .find_map(|key| Some((*key, config.get(key)?.as_u64()?)))
+        };
         if let Some((key, value)) = of_text.and_then(number).or_else(|| number(config)) {
             identity.declare(name, value, &format!("config.json: {key}"));
         }
     }
-    if identity.facts.iter().all(|fact| fact.name != "head_dimension") {
+    if identity
+        .facts
+        .iter()
+        .all(|fact| fact.name != "head_dimension")
+    {
         add_head_dimension(identity);
     }
 }
@@ -133,7 +156,9 @@ fn add_model_type(identity: &mut Identity, model_type: &str) {
         identity.name = Some(format!("{model_type}, of Llama's shape"));
         identity.variant = None;
     }
-    identity.evidence.push(Evidence::of_key("config.json: model_type", model_type));
+    identity
+        .evidence
+        .push(Evidence::of_key("config.json: model_type", model_type));
 }
 
 /// What projections and a declared number of heads make of each other.
@@ -141,7 +166,13 @@ fn add_head_dimension(identity: &mut Identity) {
     if identity.domain != Some(Domain::Language) {
         return;
     }
-    let value = |name: &str| identity.facts.iter().find(|fact| fact.name == name).map(|f| f.value);
+    let value = |name: &str| {
+        identity
+            .facts
+            .iter()
+            .find(|fact| fact.name == name)
+            .map(|f| f.value)
+    };
     let dimension = match (value("query_size"), value("heads")) {
         (Some(size), Some(heads)) if heads > 0 && size % heads == 0 => size / heads,
         _ => return,

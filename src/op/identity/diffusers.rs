@@ -15,11 +15,7 @@ pub(super) const PREFIXES: &[&str] = &[
     "",
 ];
 
-const fn rule(
-    family: &'static str,
-    name: &'static str,
-    tests: &'static [&'static str],
-) -> Rule {
+const fn rule(family: &'static str, name: &'static str, tests: &'static [&'static str]) -> Rule {
     Rule::new(Domain::Diffusion, family, name, tests)
 }
 
@@ -33,23 +29,53 @@ const UNET: &[Measure] = &[
 ];
 
 const SDXL: &[Variant] = &[
-    ("instruct-pix2pix", "stable-diffusion-xl-v1-edit", &["conv_in.weight[1]=8"]),
+    (
+        "instruct-pix2pix",
+        "stable-diffusion-xl-v1-edit",
+        &["conv_in.weight[1]=8"],
+    ),
     ("inpainting", "", &["conv_in.weight[1]=9"]),
-    ("base", "stable-diffusion-xl-v1-base", &["#down_blocks.2.attentions.0.transformer_blocks.=10"]),
-    ("ssd-1b", "", &["#down_blocks.2.attentions.0.transformer_blocks.=4"]),
-    ("segmind-vega", "", &["#down_blocks.2.attentions.0.transformer_blocks.=2"]),
-    ("koala-700m", "", &["#down_blocks.2.attentions.0.transformer_blocks.=5"]),
-    ("koala-1b", "", &["#down_blocks.2.attentions.0.transformer_blocks.=6"]),
+    (
+        "base",
+        "stable-diffusion-xl-v1-base",
+        &["#down_blocks.2.attentions.0.transformer_blocks.=10"],
+    ),
+    (
+        "ssd-1b",
+        "",
+        &["#down_blocks.2.attentions.0.transformer_blocks.=4"],
+    ),
+    (
+        "segmind-vega",
+        "",
+        &["#down_blocks.2.attentions.0.transformer_blocks.=2"],
+    ),
+    (
+        "koala-700m",
+        "",
+        &["#down_blocks.2.attentions.0.transformer_blocks.=5"],
+    ),
+    (
+        "koala-1b",
+        "",
+        &["#down_blocks.2.attentions.0.transformer_blocks.=6"],
+    ),
 ];
 
 const SIZE: &[Measure] = &[
     ("layers", "#transformer_blocks. | #blocks. | #layers."),
     ("double_blocks", "#transformer_blocks."),
     ("single_blocks", "#single_transformer_blocks."),
-    ("hidden_size", "x_embedder.weight[0] | x_embedder.proj.weight[0] | pos_embed.proj.weight[0] | patch_embed.proj.weight[0] | \
-        patch_embedding.weight[0] | img_in.weight[0] | proj_in.weight[0] | all_x_embedder.2-1.weight[0] | visual_embeddings.in_layer.weight[0]"),
-    ("context_dimension", "context_embedder.weight[1] | caption_projection.linear_1.weight[1] | \
-        condition_embedder.text_embedder.linear_1.weight[1] | txt_in.weight[1] | context_embedder.proj_in.weight[1]"),
+    (
+        "hidden_size",
+        "x_embedder.weight[0] | x_embedder.proj.weight[0] | pos_embed.proj.weight[0] | patch_embed.proj.weight[0] | \
+        patch_embedding.weight[0] | img_in.weight[0] | proj_in.weight[0] | all_x_embedder.2-1.weight[0] | visual_embeddings.in_layer.weight[0]",
+    ),
+    (
+        "context_dimension",
+        "context_embedder.weight[1] | caption_projection.linear_1.weight[1] | \
+        condition_embedder.text_embedder.linear_1.weight[1] | txt_in.weight[1] | context_embedder.proj_in.weight[1]",
+    ),
 ];
 
 /// The table: the first that fits is it.

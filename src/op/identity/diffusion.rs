@@ -16,11 +16,7 @@ pub(super) const PREFIXES: &[&str] = &[
     "",
 ];
 
-const fn rule(
-    family: &'static str,
-    name: &'static str,
-    tests: &'static [&'static str],
-) -> Rule {
+const fn rule(family: &'static str, name: &'static str, tests: &'static [&'static str]) -> Rule {
     Rule::new(Domain::Diffusion, family, name, tests)
 }
 
@@ -43,56 +39,134 @@ const CONTEXT_1280: &str = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.wei
 const CONTEXT_2048: &str = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight[1]=2048";
 
 const SD1: &[Variant] = &[
-    ("zero123", "", &["input_blocks.0.0.weight[1]=8", "cc_projection.weight"]),
-    ("inpainting", "stable-diffusion-v1-inpainting", &["input_blocks.0.0.weight[1]=9"]),
+    (
+        "zero123",
+        "",
+        &["input_blocks.0.0.weight[1]=8", "cc_projection.weight"],
+    ),
+    (
+        "inpainting",
+        "stable-diffusion-v1-inpainting",
+        &["input_blocks.0.0.weight[1]=9"],
+    ),
     ("instruct-pix2pix", "", &["input_blocks.0.0.weight[1]=8"]),
-    ("base", "stable-diffusion-v1", &["input_blocks.0.0.weight[1]=4"]),
+    (
+        "base",
+        "stable-diffusion-v1",
+        &["input_blocks.0.0.weight[1]=4"],
+    ),
 ];
 
 const SD2: &[Variant] = &[
-    ("unclip-l", "stable-diffusion-v2-unclip-l", &["label_emb.0.0.weight[1]=1536"]),
-    ("unclip-h", "stable-diffusion-v2-unclip-h", &["label_emb.0.0.weight[1]=2048"]),
-    ("depth", "stable-diffusion-v2-depth", &["input_blocks.0.0.weight[1]=5"]),
-    ("inpainting", "stable-diffusion-v2-inpainting", &["input_blocks.0.0.weight[1]=9"]),
+    (
+        "unclip-l",
+        "stable-diffusion-v2-unclip-l",
+        &["label_emb.0.0.weight[1]=1536"],
+    ),
+    (
+        "unclip-h",
+        "stable-diffusion-v2-unclip-h",
+        &["label_emb.0.0.weight[1]=2048"],
+    ),
+    (
+        "depth",
+        "stable-diffusion-v2-depth",
+        &["input_blocks.0.0.weight[1]=5"],
+    ),
+    (
+        "inpainting",
+        "stable-diffusion-v2-inpainting",
+        &["input_blocks.0.0.weight[1]=9"],
+    ),
     ("base", "", &["input_blocks.0.0.weight[1]=4"]),
 ];
 
 const SDXL: &[Variant] = &[
-    ("instruct-pix2pix", "stable-diffusion-xl-v1-edit", &["input_blocks.0.0.weight[1]=8"]),
+    (
+        "instruct-pix2pix",
+        "stable-diffusion-xl-v1-edit",
+        &["input_blocks.0.0.weight[1]=8"],
+    ),
     ("inpainting", "", &["input_blocks.0.0.weight[1]=9"]),
-    ("base", "stable-diffusion-xl-v1-base", &["#input_blocks.7.1.transformer_blocks.=10"]),
-    ("koala-700m", "", &["#input_blocks.5.1.transformer_blocks.=5"]),
+    (
+        "base",
+        "stable-diffusion-xl-v1-base",
+        &["#input_blocks.7.1.transformer_blocks.=10"],
+    ),
+    (
+        "koala-700m",
+        "",
+        &["#input_blocks.5.1.transformer_blocks.=5"],
+    ),
     ("koala-1b", "", &["#input_blocks.5.1.transformer_blocks.=6"]),
     ("ssd-1b", "", &["#input_blocks.7.1.transformer_blocks.=4"]),
-    ("segmind-vega", "", &["#input_blocks.7.1.transformer_blocks.=2"]),
+    (
+        "segmind-vega",
+        "",
+        &["#input_blocks.7.1.transformer_blocks.=2"],
+    ),
 ];
 
 const SVD: &[Variant] = &[
-    ("svd", "stable-video-diffusion-img2vid-v1", &["label_emb.0.0.weight[1]=768"]),
+    (
+        "svd",
+        "stable-video-diffusion-img2vid-v1",
+        &["label_emb.0.0.weight[1]=768"],
+    ),
     ("sv3d-u", "", &["label_emb.0.0.weight[1]=256"]),
     ("sv3d-p", "", &["label_emb.0.0.weight[1]=1280"]),
 ];
 
 const FLUX: &[Variant] = &[
-    ("fill", "flux-1-dev", &["guidance_in.in_layer.weight", "img_in.weight[1]=384"]),
-    ("canny-depth", "flux-1-dev", &["guidance_in.in_layer.weight", "img_in.weight[1]=128"]),
+    (
+        "fill",
+        "flux-1-dev",
+        &["guidance_in.in_layer.weight", "img_in.weight[1]=384"],
+    ),
+    (
+        "canny-depth",
+        "flux-1-dev",
+        &["guidance_in.in_layer.weight", "img_in.weight[1]=128"],
+    ),
     ("dev", "flux-1-dev", &["guidance_in.in_layer.weight"]),
-    ("schnell", "flux-1-schnell", &["!guidance_in.in_layer.weight"]),
+    (
+        "schnell",
+        "flux-1-schnell",
+        &["!guidance_in.in_layer.weight"],
+    ),
 ];
 
 const STREAMS: &[Measure] = &[
     ("double_blocks", "#double_blocks."),
     ("single_blocks", "#single_blocks."),
-    ("hidden_size", "img_in.weight[0] | img_in.proj.weight[0] | img_in_patch.weight[0]"),
-    ("context_dimension", "txt_in.weight[1] | txt_in.input_embedder.weight[1]"),
+    (
+        "hidden_size",
+        "img_in.weight[0] | img_in.proj.weight[0] | img_in_patch.weight[0]",
+    ),
+    (
+        "context_dimension",
+        "txt_in.weight[1] | txt_in.input_embedder.weight[1]",
+    ),
 ];
 
 const WAN: &[Variant] = &[
     ("vace", "", &["vace_patch_embedding.weight"]),
     ("camera", "", &["control_adapter.conv.weight"]),
-    ("s2v", "", &["casual_audio_encoder.encoder.final_linear.weight"]),
-    ("humo", "", &["audio_proj.audio_proj_glob_1.layer.weight | audio_proj.audio_proj_glob_1.*"]),
-    ("animate", "", &["face_adapter.fuser_blocks.0.k_norm.weight | face_adapter.*"]),
+    (
+        "s2v",
+        "",
+        &["casual_audio_encoder.encoder.final_linear.weight"],
+    ),
+    (
+        "humo",
+        "",
+        &["audio_proj.audio_proj_glob_1.layer.weight | audio_proj.audio_proj_glob_1.*"],
+    ),
+    (
+        "animate",
+        "",
+        &["face_adapter.fuser_blocks.0.k_norm.weight | face_adapter.*"],
+    ),
     ("2.2 ti2v 5b", "", &["head.head.weight[0]=192"]),
     ("fun-control", "", &["patch_embedding.weight[1]=48"]),
     ("i2v", "", &["img_emb.proj.0.bias"]),
@@ -102,9 +176,25 @@ const WAN: &[Variant] = &[
 ];
 
 const HUNYUAN_VIDEO: &[Variant] = &[
-    ("1.5", "", &["cond_type_embedding.weight | vision_in.proj.0.weight"]),
-    ("image 2.1 refiner", "hunyuan-image-2.1", &["img_in.proj.weight[2]=1", "img_in.proj.weight:5", "!vector_in.in_layer.weight"]),
-    ("image 2.1", "hunyuan-image-2.1", &["!vector_in.in_layer.weight"]),
+    (
+        "1.5",
+        "",
+        &["cond_type_embedding.weight | vision_in.proj.0.weight"],
+    ),
+    (
+        "image 2.1 refiner",
+        "hunyuan-image-2.1",
+        &[
+            "img_in.proj.weight[2]=1",
+            "img_in.proj.weight:5",
+            "!vector_in.in_layer.weight",
+        ],
+    ),
+    (
+        "image 2.1",
+        "hunyuan-image-2.1",
+        &["!vector_in.in_layer.weight"],
+    ),
     ("skyreels i2v", "", &["img_in.proj.weight[1]=32"]),
     ("i2v", "", &["img_in.proj.weight[1]=33"]),
     ("t2v", "", &["img_in.proj.weight[1]=16"]),
@@ -112,13 +202,22 @@ const HUNYUAN_VIDEO: &[Variant] = &[
 
 const BLOCKS: &[Measure] = &[
     ("layers", "#blocks."),
-    ("hidden_size", "x_embedder.proj.1.weight[0] | x_embedder.proj.weight[0] | patch_embed.proj.weight[0]"),
+    (
+        "hidden_size",
+        "x_embedder.proj.1.weight[0] | x_embedder.proj.weight[0] | patch_embed.proj.weight[0]",
+    ),
 ];
 
 const TRANSFORMER_BLOCKS: &[Measure] = &[
     ("layers", "#transformer_blocks."),
-    ("hidden_size", "patchify_proj.weight[0] | img_in.weight[0] | proj_in.weight[0]"),
-    ("context_dimension", "caption_projection.linear_1.weight[1] | txt_norm.weight[0]"),
+    (
+        "hidden_size",
+        "patchify_proj.weight[0] | img_in.weight[0] | proj_in.weight[0]",
+    ),
+    (
+        "context_dimension",
+        "caption_projection.linear_1.weight[1] | txt_norm.weight[0]",
+    ),
 ];
 
 /// The table.

@@ -7,13 +7,23 @@ use crate::model::{Checkpoint, Value};
 
 /// Architectures under which families of the other tables are kept, with the family's name.
 const ARCHITECTURES: &[(&str, Domain, &str, &str)] = &[
-    ("llama", Domain::Language, "llama", "Llama or a model of its shape"),
+    (
+        "llama",
+        Domain::Language,
+        "llama",
+        "Llama or a model of its shape",
+    ),
     ("llama4", Domain::Language, "llama4", "Llama 4"),
     ("mistral3", Domain::Language, "mistral3", "Mistral 3"),
     ("qwen", Domain::Language, "qwen", "Qwen"),
     ("qwen2", Domain::Language, "qwen2", "Qwen2"),
     ("qwen2moe", Domain::Language, "qwen2-moe", "Qwen2-MoE"),
-    ("qwen2vl", Domain::Language, "qwen2-vl", "Qwen2-VL or Qwen2.5-VL"),
+    (
+        "qwen2vl",
+        Domain::Language,
+        "qwen2-vl",
+        "Qwen2-VL or Qwen2.5-VL",
+    ),
     ("qwen3", Domain::Language, "qwen3", "Qwen3"),
     ("qwen3moe", Domain::Language, "qwen3-moe", "Qwen3-MoE"),
     ("qwen3next", Domain::Language, "qwen3-next", "Qwen3-Next"),
@@ -28,7 +38,12 @@ const ARCHITECTURES: &[(&str, Domain, &str, &str)] = &[
     ("phimoe", Domain::Language, "phi-moe", "Phi-3.5-MoE"),
     ("gpt2", Domain::Language, "gpt2", "GPT-2"),
     ("gptj", Domain::Language, "gpt-j", "GPT-J"),
-    ("gptneox", Domain::Language, "gpt-neox", "GPT-NeoX or Pythia"),
+    (
+        "gptneox",
+        Domain::Language,
+        "gpt-neox",
+        "GPT-NeoX or Pythia",
+    ),
     ("gpt-oss", Domain::Language, "gpt-oss", "gpt-oss"),
     ("bloom", Domain::Language, "bloom", "BLOOM"),
     ("falcon", Domain::Language, "falcon", "Falcon"),
@@ -39,7 +54,12 @@ const ARCHITECTURES: &[(&str, Domain, &str, &str)] = &[
     ("stablelm", Domain::Language, "stablelm", "StableLM"),
     ("command-r", Domain::Language, "command-r", "Command R"),
     ("cohere2", Domain::Language, "command-r", "Command R7B or A"),
-    ("deepseek2", Domain::Language, "deepseek-v2", "DeepSeek V2, V3 or Kimi K2"),
+    (
+        "deepseek2",
+        Domain::Language,
+        "deepseek-v2",
+        "DeepSeek V2, V3 or Kimi K2",
+    ),
     ("chatglm", Domain::Language, "chatglm", "ChatGLM or GLM-4"),
     ("glm4", Domain::Language, "glm4", "GLM-4"),
     ("glm4moe", Domain::Language, "glm4-moe", "GLM-4 MoE"),
@@ -63,14 +83,24 @@ const ARCHITECTURES: &[(&str, Domain, &str, &str)] = &[
     ("t5", Domain::Language, "t5", "T5"),
     ("t5encoder", Domain::Language, "t5", "T5 encoder"),
     ("whisper", Domain::Audio, "whisper", "Whisper"),
-    ("clip", Domain::Vision, "clip-vision", "vision part of a language model"),
+    (
+        "clip",
+        Domain::Vision,
+        "clip-vision",
+        "vision part of a language model",
+    ),
     ("flux", Domain::Diffusion, "flux", "FLUX.1"),
     ("sd1", Domain::Diffusion, "sd1", "Stable Diffusion 1"),
     ("sdxl", Domain::Diffusion, "sdxl", "Stable Diffusion XL"),
     ("sd3", Domain::Diffusion, "sd3", "Stable Diffusion 3"),
     ("aura", Domain::Diffusion, "auraflow", "AuraFlow"),
     ("hidream", Domain::Diffusion, "hidream", "HiDream"),
-    ("cosmos", Domain::Diffusion, "cosmos-predict2", "Cosmos-Predict2"),
+    (
+        "cosmos",
+        Domain::Diffusion,
+        "cosmos-predict2",
+        "Cosmos-Predict2",
+    ),
     ("ltxv", Domain::Diffusion, "ltx-video", "LTX-Video"),
     ("hyvid", Domain::Diffusion, "hunyuan-video", "HunyuanVideo"),
     ("wan", Domain::Diffusion, "wan", "Wan"),
@@ -135,7 +165,10 @@ fn add_numbers(identity: &mut Identity, checkpoint: &Checkpoint, architecture: &
             identity.declare(name, value, &key);
         }
     }
-    let tokens = checkpoint.metadata.iter().find(|(key, _)| key == "tokenizer.ggml.tokens");
+    let tokens = checkpoint
+        .metadata
+        .iter()
+        .find(|(key, _)| key == "tokenizer.ggml.tokens");
     let count = match tokens {
         Some((_, Value::Array(array))) => array.length,
         Some((_, Value::List(items))) => items.len() as u64,

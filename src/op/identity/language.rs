@@ -17,29 +17,43 @@ pub(super) const PREFIXES: &[&str] = &[
     "transformer.",
 ];
 
-const fn rule(
-    family: &'static str,
-    name: &'static str,
-    tests: &'static [&'static str],
-) -> Rule {
+const fn rule(family: &'static str, name: &'static str, tests: &'static [&'static str]) -> Rule {
     Rule::new(Domain::Language, family, name, tests)
 }
 
 const DECODER: &[Measure] = &[
     ("layers", "#layers."),
-    ("hidden_size", "norm.weight[0] | layers.0.input_layernorm.weight[0] | embed_tokens.weight[1] | final_layernorm.weight[0]"),
-    ("intermediate_size", "layers.0.mlp.gate_proj.weight[0] | layers.0.mlp.gate_up_proj.weight[0]/2 | layers.0.mlp.fc1.weight[0] | layers.0.mlp.c_fc.weight[0]"),
+    (
+        "hidden_size",
+        "norm.weight[0] | layers.0.input_layernorm.weight[0] | embed_tokens.weight[1] | final_layernorm.weight[0]",
+    ),
+    (
+        "intermediate_size",
+        "layers.0.mlp.gate_proj.weight[0] | layers.0.mlp.gate_up_proj.weight[0]/2 | layers.0.mlp.fc1.weight[0] | layers.0.mlp.c_fc.weight[0]",
+    ),
     ("vocabulary", "embed_tokens.weight[0]"),
-    ("head_dimension", "layers.0.self_attn.q_norm.weight[0] | layers.0.self_attn.q_layernorm.weight[0]"),
+    (
+        "head_dimension",
+        "layers.0.self_attn.q_norm.weight[0] | layers.0.self_attn.q_layernorm.weight[0]",
+    ),
     ("query_size", "layers.0.self_attn.q_proj.weight[0]"),
-    ("key_size", "layers.0.self_attn.k_proj.weight[0] | layers.0.self_attn.k_proj.bias[0]"),
+    (
+        "key_size",
+        "layers.0.self_attn.k_proj.weight[0] | layers.0.self_attn.k_proj.bias[0]",
+    ),
 ];
 
 /// Of models whose norms of queries span all heads, so that they prove no head's size.
 const PLAIN: &[Measure] = &[
     ("layers", "#layers."),
-    ("hidden_size", "norm.weight[0] | layers.0.post_attention_layernorm.weight[0] | embed_tokens.weight[1]"),
-    ("intermediate_size", "layers.0.mlp.gate_proj.weight[0] | layers.0.mlp.experts.0.gate_proj.weight[0]"),
+    (
+        "hidden_size",
+        "norm.weight[0] | layers.0.post_attention_layernorm.weight[0] | embed_tokens.weight[1]",
+    ),
+    (
+        "intermediate_size",
+        "layers.0.mlp.gate_proj.weight[0] | layers.0.mlp.experts.0.gate_proj.weight[0]",
+    ),
     ("vocabulary", "embed_tokens.weight[0]"),
     ("experts", "layers.0.mlp.gate.weight[0]"),
     ("query_size", "layers.0.self_attn.q_proj.weight[0]"),
@@ -48,13 +62,22 @@ const PLAIN: &[Measure] = &[
 
 const EXPERTS: &[Measure] = &[
     ("layers", "#layers."),
-    ("hidden_size", "norm.weight[0] | layers.0.input_layernorm.weight[0]"),
+    (
+        "hidden_size",
+        "norm.weight[0] | layers.0.input_layernorm.weight[0]",
+    ),
     ("vocabulary", "embed_tokens.weight[0]"),
-    ("experts", "layers.0.block_sparse_moe.gate.weight[0] | layers.0.mlp.gate.weight[0] | layers.1.mlp.gate.weight[0] | layers.3.mlp.gate.weight[0] | \
+    (
+        "experts",
+        "layers.0.block_sparse_moe.gate.weight[0] | layers.0.mlp.gate.weight[0] | layers.1.mlp.gate.weight[0] | layers.3.mlp.gate.weight[0] | \
         layers.0.mlp.router.weight[0] | layers.0.feed_forward.router.weight[0] | layers.1.feed_forward.router.weight[0] | layers.0.block_sparse_moe.router.layer.weight[0] | \
-        layers.0.block_sparse_moe.router.weight[0] | layers.0.mlp.experts.gate_up_proj[0]"),
-    ("expert_size", "layers.0.block_sparse_moe.experts.0.w1.weight[0] | layers.0.mlp.experts.0.gate_proj.weight[0] | layers.1.mlp.experts.0.gate_proj.weight[0] | \
-        layers.3.mlp.experts.0.gate_proj.weight[0] | layers.0.mlp.experts.gate_up_proj[1]/2 | layers.1.mlp.experts.gate_up_proj[1]/2 | layers.3.mlp.experts.gate_up_proj[1]/2"),
+        layers.0.block_sparse_moe.router.weight[0] | layers.0.mlp.experts.gate_up_proj[0]",
+    ),
+    (
+        "expert_size",
+        "layers.0.block_sparse_moe.experts.0.w1.weight[0] | layers.0.mlp.experts.0.gate_proj.weight[0] | layers.1.mlp.experts.0.gate_proj.weight[0] | \
+        layers.3.mlp.experts.0.gate_proj.weight[0] | layers.0.mlp.experts.gate_up_proj[1]/2 | layers.1.mlp.experts.gate_up_proj[1]/2 | layers.3.mlp.experts.gate_up_proj[1]/2",
+    ),
     ("head_dimension", "layers.0.self_attn.q_norm.weight[0]"),
     ("query_size", "layers.0.self_attn.q_proj.weight[0]"),
     ("key_size", "layers.0.self_attn.k_proj.weight[0]"),
@@ -62,25 +85,55 @@ const EXPERTS: &[Measure] = &[
 
 const GPT: &[Measure] = &[
     ("layers", "#h. | #blocks. | #layers."),
-    ("hidden_size", "ln_f.weight[0] | wte.weight[1] | norm_f.weight[0] | word_embeddings.weight[1] | gpt_neox.final_layer_norm.weight[0] | final_layer_norm.weight[0]"),
-    ("vocabulary", "wte.weight[0] | word_embeddings.weight[0] | gpt_neox.embed_in.weight[0] | embed_in.weight[0]"),
+    (
+        "hidden_size",
+        "ln_f.weight[0] | wte.weight[1] | norm_f.weight[0] | word_embeddings.weight[1] | gpt_neox.final_layer_norm.weight[0] | final_layer_norm.weight[0]",
+    ),
+    (
+        "vocabulary",
+        "wte.weight[0] | word_embeddings.weight[0] | gpt_neox.embed_in.weight[0] | embed_in.weight[0]",
+    ),
     ("positions", "wpe.weight[0]"),
 ];
 
 const MAMBA: &[Measure] = &[
     ("layers", "#backbone.layers. | #layers."),
-    ("hidden_size", "backbone.layers.0.norm.weight[0] | layers.0.norm.weight[0]"),
-    ("vocabulary", "backbone.embeddings.weight[0] | backbone.embedding.weight[0] | embeddings.weight[0]"),
-    ("inner_size", "backbone.layers.0.mixer.out_proj.weight[1] | layers.0.mixer.out_proj.weight[1]"),
+    (
+        "hidden_size",
+        "backbone.layers.0.norm.weight[0] | layers.0.norm.weight[0]",
+    ),
+    (
+        "vocabulary",
+        "backbone.embeddings.weight[0] | backbone.embedding.weight[0] | embeddings.weight[0]",
+    ),
+    (
+        "inner_size",
+        "backbone.layers.0.mixer.out_proj.weight[1] | layers.0.mixer.out_proj.weight[1]",
+    ),
 ];
 
 const BOTH: &[Measure] = &[
-    ("layers", "#model.language_model.layers. | #language_model.model.layers. | #model.layers. | #language_model.layers."),
-    ("hidden_size", "model.language_model.norm.weight[0] | language_model.model.norm.weight[0] | model.norm.weight[0]"),
-    ("intermediate_size", "model.language_model.layers.0.mlp.gate_proj.weight[0] | language_model.model.layers.0.mlp.gate_proj.weight[0] | model.layers.0.mlp.gate_proj.weight[0]"),
-    ("vocabulary", "model.language_model.embed_tokens.weight[0] | language_model.model.embed_tokens.weight[0] | model.embed_tokens.weight[0]"),
-    ("vision_layers", "#model.visual.blocks. | #visual.blocks. | #model.vision_tower.encoder.layers. | #vision_tower.vision_model.encoder.layers. | \
-        #model.vision_tower.vision_model.encoder.layers. | #vision_tower.transformer.layers. | #model.vision_tower.transformer.layers. | #vision_model.model.layers."),
+    (
+        "layers",
+        "#model.language_model.layers. | #language_model.model.layers. | #model.layers. | #language_model.layers.",
+    ),
+    (
+        "hidden_size",
+        "model.language_model.norm.weight[0] | language_model.model.norm.weight[0] | model.norm.weight[0]",
+    ),
+    (
+        "intermediate_size",
+        "model.language_model.layers.0.mlp.gate_proj.weight[0] | language_model.model.layers.0.mlp.gate_proj.weight[0] | model.layers.0.mlp.gate_proj.weight[0]",
+    ),
+    (
+        "vocabulary",
+        "model.language_model.embed_tokens.weight[0] | language_model.model.embed_tokens.weight[0] | model.embed_tokens.weight[0]",
+    ),
+    (
+        "vision_layers",
+        "#model.visual.blocks. | #visual.blocks. | #model.vision_tower.encoder.layers. | #vision_tower.vision_model.encoder.layers. | \
+        #model.vision_tower.vision_model.encoder.layers. | #vision_tower.transformer.layers. | #model.vision_tower.transformer.layers. | #vision_model.model.layers.",
+    ),
 ];
 
 const VISION: &[Variant] = &[("vision-language", "", &[])];
@@ -152,7 +205,8 @@ pub(super) const RULES: &[Rule] = &[
     rule("baichuan", "Baichuan", &["layers.0.self_attn.W_pack.*", GATE]).facts(DECODER),
     rule("modernbert", "ModernBERT", &["layers.0.attn.Wqkv.weight", "layers.0.mlp.Wi.weight", "embeddings.tok_embeddings.weight"])
         .facts(&[("layers", "#layers."), ("hidden_size", "final_norm.weight[0]"), ("vocabulary", "embeddings.tok_embeddings.weight[0]")]),
-    rule("nomic-bert", "Nomic BERT", &["embeddings.token_type_embeddings.weight", "layers.0.post_mlp_layernorm.weight"]).facts(&[("layers", "#layers.")]),
+    rule("nomic-bert", "Nomic BERT", &["embeddings.token_type_embeddings.weight", "encoder.layers.0.mlp.fc11.weight | layers.0.post_mlp_layernorm.weight"])
+        .facts(&[("layers", "#encoder.layers. | #layers."), ("hidden_size", "embeddings.word_embeddings.weight[1]"), ("vocabulary", "embeddings.word_embeddings.weight[0]")]),
     rule("command-r", "Command R", &[INPUT, ATTENTION, GATE, "!layers.0.post_attention_layernorm.weight", "!layers.0.input_layernorm.bias"]).facts(DECODER),
     rule("olmo", "OLMo", &[ATTENTION, GATE, "!layers.0.input_layernorm.weight", "!layers.0.post_attention_layernorm.weight", "!layers.0.attention_norm.weight", "embed_tokens.weight"]).facts(DECODER),
     rule("stablelm", "StableLM", &["layers.0.input_layernorm.bias", ATTENTION, GATE]).facts(DECODER),

@@ -22,7 +22,9 @@ impl<'a> Names<'a> {
 
     /// The tensor called `name`.
     pub(super) fn find(&self, name: &str) -> Option<&'a Tensor> {
-        let place = self.sorted.binary_search_by(|(other, _)| (*other).cmp(name));
+        let place = self
+            .sorted
+            .binary_search_by(|(other, _)| (*other).cmp(name));
         place.ok().map(|place| self.sorted[place].1)
     }
 

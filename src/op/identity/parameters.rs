@@ -75,11 +75,13 @@ pub(super) fn count(checkpoint: &Checkpoint, beside: &Beside) -> Parameters {
     let scheme = Scheme::read(beside.config.as_ref());
     let root = checkpoint.root.as_ref().map(|root| format!("{root}."));
     let counted = |tensor: &&Tensor| {
-        let is_inside = root.as_ref().is_none_or(|root| tensor.name.starts_with(root));
+        let is_inside = root
+            .as_ref()
+            .is_none_or(|root| tensor.name.starts_with(root));
         is_inside && tensor.tied_to.is_none()
     };
     let tensors = || checkpoint.tensors.iter().filter(counted);
-    let names: HashSet<&str> = match tensors().any(|tensor| may_be_packed(tensor)) {
+    let names: HashSet<&str> = match tensors().any(may_be_packed) {
         true => tensors().map(|tensor| tensor.name.as_str()).collect(),
         false => HashSet::new(),
     };
@@ -107,8 +109,13 @@ pub(super) fn count(checkpoint: &Checkpoint, beside: &Beside) -> Parameters {
     }
     if parameters.logical > 0 {
         let logical = parameters.logical;
-        let at = |bits: u64| u64::try_from(u128::from(logical) * u128::from(bits) / 8).unwrap_or(u64::MAX);
-        parameters.memory = DTYPES.iter().map(|(name, bits)| (*name, at(*bits))).collect();
+        let at = |bits: u64| {
+            u64::try_from((u128::from(logical) * u128::from(bits)).div_ceil(8)).unwrap_or(u64::MAX)
+        };
+        parameters.memory = DTYPES
+            .iter()
+            .map(|(name, bits)| (*name, at(*bits)))
+            .collect();
         parameters.memory.push(("as stored", bytes));
     }
     parameters
@@ -146,7 +153,13 @@ enum Meaning {
 fn may_be_packed(tensor: &Tensor) -> bool {
     matches!(
         tensor.dtype,
-        DType::U8 | DType::I8 | DType::I32 | DType::U32 | DType::F8E4M3 | DType::F8E5M2 | DType::F8E8M0
+        DType::U8
+            | DType::I8
+            | DType::I32
+            | DType::U32
+            | DType::F8E4M3
+            | DType::F8E5M2
+            | DType::F8E8M0
     ) || tensor.name.ends_with("scaled_fp8")
 }
 
@@ -161,7 +174,10 @@ impl Scheme {
     fn read(config: Option<&Value>) -> Scheme {
         let quantization = config.and_then(|config| {
             let inner = || config.get("text_config")?.get("quantization_config");
-            config.get("quantization_config").or_else(inner).or_else(|| config.get("quantization"))
+            config
+                .get("quantization_config")
+                .or_else(inner)
+                .or_else(|| config.get("quantization"))
         });
         let Some(quantization) = quantization else {
             return Scheme::default();
@@ -192,7 +208,11 @@ impl Scheme {
         let name = tensor.name.as_str();
         let (stem, last) = name.rsplit_once('.').unwrap_or(("", name));
         let has = |last: &str| names.contains(format!("{stem}.{last}").as_str());
-        let has_weight = || ["weight", "weight_packed", "qweight"].iter().any(|last| has(last));
+        let has_weight = || {
+            ["weight", "weight_packed", "qweight"]
+                .iter()
+                .any(|last| has(last))
+        };
         match last {
             "qweight" => return self.packed(tensor, "qweight"),
             "weight_packed" => return self.packed(tensor, "weight_packed"),
@@ -203,15 +223,24 @@ impl Scheme {
             "weight" if tensor.dtype == DType::U32 && has("scales") => {
                 return self.packed(tensor, "weight");
             }
-            "weight" if tensor.dtype == DType::U8 && names.contains(format!("{name}.absmax").as_str()) => {
+            "weight"
+                if tensor.dtype == DType::U8
+                    && names.contains(format!("{name}.absmax").as_str()) =>
+            {
                 return Meaning::Packed(2, 1, "packed, 2 to a byte (bitsandbytes)".to_owned());
             }
-            "weight" if tensor.dtype == DType::U8 && (has("weight_scale_2") || has("weight_scale")) => {
+            "weight"
+                if tensor.dtype == DType::U8 && (has("weight_scale_2") || has("weight_scale")) =>
+            {
                 return Meaning::Packed(2, 1, "packed, 2 to a byte (4-bit floats)".to_owned());
             }
             "scaled_fp8" => return Meaning::Auxiliary(SCALES),
-            _ if BESIDE_WEIGHT.contains(&last) && has_weight() => return Meaning::Auxiliary(SCALES),
-            _ if BELOW_WEIGHT.contains(&last) && names.contains(stem) => return Meaning::Auxiliary(SCALES),
+            _ if BESIDE_WEIGHT.contains(&last) && has_weight() => {
+                return Meaning::Auxiliary(SCALES);
+            }
+            _ if BELOW_WEIGHT.contains(&last) && names.contains(stem) => {
+                return Meaning::Auxiliary(SCALES);
+            }
             _ if last.starts_with("bitsandbytes__") => return Meaning::Auxiliary(SCALES),
             _ => {}
         }
@@ -235,7 +264,7 @@ impl Scheme {
     /// Integers that hold several values each. Without a configuration they hold 4 bits, as
     /// nearly all do.
     fn packed(&self, tensor: &Tensor, what: &str) -> Meaning {
-        let width = 8 * tensor.dtype.element_bytes().unwrap_or(4);
+        let width = 8 * u64::from(tensor.dtype.element_bytes().unwrap_or(4));
         let bits = self.bits.unwrap_or(4).min(width);
         let method = self.method.as_deref().unwrap_or(match what {
             "qweight" => "GPTQ or AWQ",
@@ -245,6 +274,10 @@ impl Scheme {
         let assumed = if self.bits.is_some() { "" } else { ", assumed" };
         // A count of bits that does not divide the width leaves some unused in GPTQ's rows and
         // none in compressed-tensors'; both come out right over whole tensors.
-        Meaning::Packed(width, bits, format!("packed, {bits} bits each ({method}{assumed})"))
+        Meaning::Packed(
+            width,
+            bits,
+            format!("packed, {bits} bits each ({method}{assumed})"),
+        )
     }
 }

@@ -149,6 +149,8 @@ fn first(rules: &'static [Rule], names: &Names<'_>, prefix: String) -> Option<Co
             is_proven: true,
         })
     });
+    let mut facts: Vec<Fact> = measured.collect();
+    facts.extend(heads(&facts));
     let elements = below.iter().filter(|(_, tensor)| tensor.tied_to.is_none());
     let elements = elements.map(|(_, tensor)| tensor.elements());
     Some(Component {
@@ -160,10 +162,33 @@ fn first(rules: &'static [Rule], names: &Names<'_>, prefix: String) -> Option<Co
         architecture: variant.map(|(_, id, _)| *id).filter(|id| !id.is_empty()),
         tensors: below.len() as u64,
         elements: elements.fold(0, u64::saturating_add),
-        facts: measured.collect(),
+        facts,
         evidence: evidence.into_iter().map(of_tensor).collect(),
         prefix,
     })
+}
+
+/// How many heads there are, where the norms prove how large one is.
+fn heads(facts: &[Fact]) -> Vec<Fact> {
+    let value = |name: &str| {
+        facts
+            .iter()
+            .find(|fact| fact.name == name)
+            .map(|fact| fact.value)
+    };
+    let count = |name: &str, size: &str| {
+        let (size, head) = (value(size)?, value("head_dimension")?);
+        (head > 0 && size % head == 0).then(|| Fact {
+            name: name.to_owned(),
+            value: size / head,
+            is_proven: true,
+        })
+    };
+    let names = [("heads", "query_size"), ("key_value_heads", "key_size")];
+    names
+        .iter()
+        .filter_map(|(name, size)| count(name, size))
+        .collect()
 }
 
 fn of_tensor(tensor: &Tensor) -> Evidence {
@@ -237,7 +262,10 @@ pub(super) fn add_training(identity: &mut Identity, checkpoint: &Checkpoint) {
     let is_training = |key: &str| {
         key.starts_with("optimizer") || key.starts_with("lr_scheduler") || key == "optim"
     };
-    let group = checkpoint.groups.iter().find(|group| is_training(&group.key));
+    let group = checkpoint
+        .groups
+        .iter()
+        .find(|group| is_training(&group.key));
     let value = checkpoint.values.iter().find(|(key, _)| is_training(key));
     let key = match (&checkpoint.root, group, value) {
         (Some(_), Some(group), _) => &group.key,
@@ -265,7 +293,9 @@ pub(super) fn nearest(names: &Names<'_>, outer: &str) -> Option<Nearest> {
                 };
                 let mut evidence = Vec::new();
                 let failed = rule.tests.iter();
-                let failed = failed.filter(|test| !place.test(test, &mut evidence)).count();
+                let failed = failed
+                    .filter(|test| !place.test(test, &mut evidence))
+                    .count();
                 // That something is absent is no likeness.
                 let held = evidence.len();
                 let is_better = best
@@ -282,7 +312,10 @@ pub(super) fn nearest(names: &Names<'_>, outer: &str) -> Option<Nearest> {
         names,
         prefix: &prefix,
     };
-    let failed = rule.tests.iter().filter(|test| !place.test(test, &mut Vec::new()));
+    let failed = rule
+        .tests
+        .iter()
+        .filter(|test| !place.test(test, &mut Vec::new()));
     Some(Nearest {
         name: rule.name,
         lacks: failed.map(|test| (*test).to_owned()).collect(),

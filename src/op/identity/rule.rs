@@ -18,6 +18,7 @@
 
 use super::names::{Names, dimension};
 use super::{Domain, Kind};
+use crate::dtype::DType;
 use crate::model::Tensor;
 
 /// What one kind of model looks like.
@@ -146,7 +147,8 @@ impl<'a> Place<'a> {
     fn dimension(&self, text: &str) -> Option<(&'a Tensor, u64)> {
         let (name, rest) = text.split_once('[')?;
         let (axis, end) = rest.split_once(']')?;
-        let tensor = self.find(name)?;
+        // Bytes that pack several values have shapes of their own.
+        let tensor = self.find(name).filter(|tensor| tensor.dtype != DType::U8)?;
         let value = dimension(&tensor.shape, axis.parse().ok()?)?;
         let scaled = match end.split_at_checked(1) {
             None => value,
@@ -158,10 +160,11 @@ impl<'a> Place<'a> {
 
     /// The number that a measure gives.
     pub(super) fn measure(&self, text: &str) -> Option<u64> {
-        text.split(" | ").find_map(|one| match one.strip_prefix('#') {
-            Some(stem) => Some(self.count(stem)).filter(|count| *count > 0),
-            None => self.dimension(one).map(|(_, value)| value),
-        })
+        text.split(" | ")
+            .find_map(|one| match one.strip_prefix('#') {
+                Some(stem) => Some(self.count(stem)).filter(|count| *count > 0),
+                None => self.dimension(one).map(|(_, value)| value),
+            })
     }
 }
 

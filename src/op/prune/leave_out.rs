@@ -180,7 +180,7 @@ impl Chooser<'_> {
         let used = self.chosen.map(|chosen| self.seconds[chosen].used());
         let mut without_copy = 0u64;
         for (index, tensor) in self.checkpoint.tensors.iter().enumerate() {
-            let is_below = under.as_ref().map_or(true, |under| under[index]);
+            let is_below = under.as_ref().is_none_or(|under| under[index]);
             let name = match (&prefix, is_below) {
                 (Some(prefix), true) => &tensor.name[prefix.len()..],
                 _ => &tensor.name,

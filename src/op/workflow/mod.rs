@@ -7,7 +7,6 @@
 
 mod check;
 mod graph;
-mod json;
 mod judge;
 mod models;
 mod needs;
@@ -226,7 +225,7 @@ fn read_text(text: &str) -> Result<Option<Workflow>> {
             needs,
         }));
     }
-    let value = match json::parse(text) {
+    let value = match crate::model::json::parse(text) {
         // A prompt may begin with a bracket, too.
         Err(error) if error.kind() == crate::Kind::Malformed => {
             return match parameters::read(text) {

@@ -6,8 +6,8 @@
 //! Steps: 20, Model hash: 6ce0161689, Model: name, Lora hashes: "name: 12hex", Hashes: {json}
 //! ```
 
-use super::{Hash, Need, json};
-use crate::model::Value;
+use super::{Hash, Need};
+use crate::model::{Value, json};
 
 /// How the last part begins.
 const STEPS: &str = "Steps: ";

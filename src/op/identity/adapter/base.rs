@@ -1,7 +1,7 @@
 //! For which model an adapter is made, by the names of its modules and their widths.
 
-use super::names::Role;
 use super::Pair;
+use super::names::Role;
 use crate::model::Tensor;
 
 /// What modules a family has. Names are compared with `.` as `_`, as kohya spells them.
@@ -79,20 +79,24 @@ pub(super) fn is_language(family: &str) -> bool {
 }
 
 /// The first row that some pair fits, and that pair.
-pub(super) fn find<'a>(
-    pairs: &'a [Pair],
-    tensors: &[Tensor],
-) -> Option<(&'static Base, &'a Pair)> {
-    let spelled: Vec<String> = pairs.iter().map(|pair| pair.module.replace('.', "_")).collect();
+pub(super) fn find<'a>(pairs: &'a [Pair], tensors: &[Tensor]) -> Option<(&'static Base, &'a Pair)> {
+    let spelled: Vec<String> = pairs
+        .iter()
+        .map(|pair| pair.module.replace('.', "_"))
+        .collect();
     BASES.iter().find_map(|base| {
         let fits = |number: &usize| {
-            let has_words = base.words.iter().all(|word| spelled[*number].contains(word));
+            let has_words = base
+                .words
+                .iter()
+                .all(|word| spelled[*number].contains(word));
             let is_encoder = super::names::part(&pairs[*number].module).starts_with("text_encoder");
             let is_allowed = !is_encoder || is_language(base.family) || base.family == "clip";
             has_words
                 && is_allowed
                 && (base.widths.is_empty()
-                    || width(&pairs[*number], tensors).is_some_and(|width| base.widths.contains(&width)))
+                    || width(&pairs[*number], tensors)
+                        .is_some_and(|width| base.widths.contains(&width)))
         };
         let number = (0..pairs.len()).find(fits)?;
         Some((base, &pairs[number]))

@@ -5,7 +5,6 @@
 mod base;
 mod names;
 
-
 use super::{Domain, Evidence, Fact, Identity, Kind};
 use crate::model::{Beside, Checkpoint, Tensor, Value};
 use base::Base;
@@ -73,24 +72,27 @@ pub struct Pair {
     /// Rows of the smaller matrices; `None` where there are none.
     pub rank: Option<u64>,
     /// By what the change is scaled: alpha and rank, if nothing but values is missing.
-    pub(super) scaling: Scaling,
+    scaling: Scaling,
     /// The places of its tensors in the checkpoint, by role.
-    pub(super) tensors: Vec<(Role, usize)>,
+    tensors: Vec<(Role, usize)>,
 }
 
 /// Where the factor of a change comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Scaling {
+struct Scaling {
     /// Alpha, if a configuration says it; one in a tensor goes before.
-    pub(super) alpha: Option<f64>,
+    alpha: Option<f64>,
     /// Whether alpha is divided by the root of the rank.
-    pub(super) is_rank_stabilised: bool,
+    is_rank_stabilised: bool,
 }
 
 impl Pair {
     /// The place of the tensor that has this role.
-    pub(super) fn place(&self, role: Role) -> Option<usize> {
-        self.tensors.iter().find(|(r, _)| *r == role).map(|(_, place)| *place)
+    fn place(&self, role: Role) -> Option<usize> {
+        self.tensors
+            .iter()
+            .find(|(r, _)| *r == role)
+            .map(|(_, place)| *place)
     }
 }
 
@@ -182,7 +184,7 @@ fn complete(pair: &mut Pair, tensors: &[Tensor]) {
     };
     let rank_of = |role: Role, axis: usize| shape(role)?.get(axis).copied();
     let has = |role: Role| pair.place(role).is_some();
-    (pair.method, pair.rank) = if has(Role::Down) || has(Role::Up) {
+    let (method, rank) = if has(Role::Down) || has(Role::Up) {
         let rank = rank_of(Role::Down, 0).or_else(|| rank_of(Role::Up, 1));
         let is_convolution = shape(Role::Down).is_some_and(|shape| shape.len() > 2);
         match is_convolution || has(Role::Mid) {
@@ -203,7 +205,8 @@ fn complete(pair: &mut Pair, tensors: &[Tensor]) {
     } else {
         (Method::Full, None)
     };
-    pair.is_dora = has(Role::Magnitude);
+    let is_dora = has(Role::Magnitude);
+    (pair.method, pair.rank, pair.is_dora) = (method, rank, is_dora);
 }
 
 /// PEFT's configuration: beside the file, or in its metadata.
@@ -237,7 +240,10 @@ impl Configuration {
     fn take(&mut self, config: &Value) {
         let text = |key: &str| config.get(key).and_then(Value::as_text).map(str::to_owned);
         self.base_model = text("base_model_name_or_path").filter(|name| !name.is_empty());
-        self.alpha = config.get("lora_alpha").or_else(|| config.get("alpha")).and_then(number);
+        self.alpha = config
+            .get("lora_alpha")
+            .or_else(|| config.get("alpha"))
+            .and_then(number);
         self.is_rank_stabilised = config.get("use_rslora") == Some(&Value::Bool(true));
         let Some(Value::Map(patterns)) = config.get("alpha_pattern") else {
             return;
@@ -245,7 +251,9 @@ impl Configuration {
         // As PEFT matches them: `get_pattern_key`.
         for (pattern, alpha) in patterns.iter().take(crate::limits::ADAPTER_PATTERNS) {
             let anchored = format!("^(?:.*\\.)?(?:{pattern})$");
-            let compiled = regex::RegexBuilder::new(&anchored).size_limit(PATTERN).build();
+            let compiled = regex::RegexBuilder::new(&anchored)
+                .size_limit(PATTERN)
+                .build();
             if let (Ok(regex), Some(alpha)) = (compiled, number(alpha)) {
                 self.alphas.push((regex, alpha));
             }
@@ -256,7 +264,10 @@ impl Configuration {
         adapter.base_model = self.base_model.clone();
         for pair in &mut adapter.pairs {
             let module = names::plain(&pair.module);
-            let own = self.alphas.iter().find(|(pattern, _)| pattern.is_match(module));
+            let own = self
+                .alphas
+                .iter()
+                .find(|(pattern, _)| pattern.is_match(module));
             pair.scaling = Scaling {
                 alpha: own.map(|(_, alpha)| *alpha).or(self.alpha),
                 is_rank_stabilised: self.is_rank_stabilised,
@@ -296,7 +307,11 @@ pub(super) fn describe(identity: &mut Identity, adapter: Adapter) {
         let key = "adapter_config.json: base_model_name_or_path";
         identity.evidence.push(Evidence::of_key(key, model));
     }
-    let methods: Vec<&str> = adapter.methods().iter().map(|(method, _)| method.name()).collect();
+    let methods: Vec<&str> = adapter
+        .methods()
+        .iter()
+        .map(|(method, _)| method.name())
+        .collect();
     let mut variant = methods.join(" and ");
     if adapter.pairs.iter().any(|pair| pair.is_dora) {
         variant.push_str(" with DoRA");

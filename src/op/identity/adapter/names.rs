@@ -5,7 +5,7 @@
 
 /// What a tensor is to its module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// `[rank, in, ...]`.
     Down,
     /// `[out, rank, ...]`.

@@ -1,8 +1,9 @@
 //! JSON into plain values, with a bound on how many.
 
+use super::Value;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::Value;
+
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -15,7 +16,7 @@ const TOO_MANY: &str = "too many values";
 ///
 /// Errors: `Malformed` for what is no JSON or over 128 levels deep, `Limit` past
 /// [`limits::WORKFLOW`] or [`limits::WORKFLOW_VALUES`].
-pub(super) fn parse(text: &str) -> Result<Value> {
+pub fn parse(text: &str) -> Result<Value> {
     if text.len() as u64 > limits::WORKFLOW {
         let (found, allowed) = (text.len(), limits::WORKFLOW);
         let message = format!("has {found} bytes of JSON; the limit is {allowed}");
