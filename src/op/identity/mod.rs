@@ -1,6 +1,6 @@
 //! What a checkpoint is, by names, shapes and metadata alone.
 //!
-//! Tables of [rules](rule) say what each kind of model looks like; the first rule that fits is
+//! Tables of rules say what each kind of model looks like; the first rule that fits is
 //! it. A checkpoint may have several parts (a diffusion model with its text encoders and its
 //! VAE), each with a prefix of its own. What a file declares about itself is believed where
 //! tensors cannot tell, and contradicted where they can.
