@@ -62,6 +62,7 @@ fn a_flat_dict_is_written_as_torch_does() {
 /// Every kind of file that is written, read by the library that owns it. `CKPT_PYTHON` names a
 /// Python that has torch, numpy, safetensors and gguf; without one there is nothing to ask.
 #[test]
+#[allow(clippy::print_stderr)]
 fn the_library_that_owns_a_format_reads_what_is_written() {
     let Some(python) = std::env::var_os("CKPT_PYTHON") else {
         eprintln!("skipped: CKPT_PYTHON names no Python with torch, numpy, safetensors and gguf");
