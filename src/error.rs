@@ -122,6 +122,14 @@ impl Error {
         self
     }
 
+    /// The rule under which it is a finding: whether the file is wrong, or could not be examined.
+    pub fn rule(&self) -> &'static str {
+        match self.kind() {
+            Kind::Malformed => "malformed",
+            _ => "not-examined",
+        }
+    }
+
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         self.0.kind

@@ -47,6 +47,7 @@ pub mod op;
 pub mod parallel;
 pub mod pickle;
 pub mod report;
+pub mod safety;
 pub mod stream;
 pub mod text;
 

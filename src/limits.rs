@@ -142,3 +142,15 @@ pub const ADAPTER_PATTERNS: usize = 1_000;
 /// Bytes of a configuration, model card or licence beside a checkpoint; real ones have 100 kB
 /// at most.
 pub const BESIDE: u64 = 1 << 20;
+/// Bytes of gaps, trailing data and unknown files that are searched for pickles: a second of
+/// work.
+pub const HUNTED: u64 = 64 << 20;
+
+/// Archives, compressed streams and byte strings inside each other that are looked into.
+pub const EXAMINED_DEPTH: usize = 8;
+
+/// Bytes that are unpacked while one file is examined, all nested parts together.
+pub const EXAMINED: u64 = 64 << 30;
+
+/// Findings about one file; what is beyond is counted.
+pub const FINDINGS: usize = 1000;

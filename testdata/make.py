@@ -30,6 +30,7 @@ PARTS = {
     "prune": "prune_files",
     "encoded": "encoded_files",
     "bad": "bad_files",
+    "audit": "audit_files",
     # With torch 1.13.1, in an environment of its own.
     "torch1": "torch1_files",
     # With blake3 and xxhash beside the others, once the files are there.

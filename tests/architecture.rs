@@ -16,6 +16,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &["dtype", "error", "io", "limits", "text"]),
     ("pickle", &["dtype", "error", "io", "limits", "text"]),
     (
+        "safety",
+        &["error", "io", "limits", "model", "pickle", "text"],
+    ),
+    (
         "stream",
         &["dtype", "error", "io", "kernel", "limits", "model"],
     ),
@@ -23,7 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "format",
         &[
-            "dtype", "error", "io", "limits", "model", "parallel", "pickle", "stream", "text",
+            "dtype", "error", "io", "limits", "model", "parallel", "pickle", "safety", "stream",
+            "text",
         ],
     ),
     (

@@ -46,6 +46,8 @@ pub(crate) enum Format {
     Markdown,
     /// One page without references
     Html,
+    /// SARIF 2.1.0, for code scanning; `audit` only
+    Sarif,
 }
 
 /// When colours are used.

@@ -1,6 +1,7 @@
 //! The commands: arguments in, pages out. One file a command.
 
 mod args;
+mod audit;
 mod companions;
 mod convert;
 mod hash;
@@ -16,7 +17,7 @@ mod stats;
 mod transform;
 mod workflow;
 
-use args::Global;
+use args::{Format, Global};
 use ckpt::{Error, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -78,6 +79,8 @@ enum Command {
     Hash(hash::Args),
     /// Leave out what inference does not need
     Prune(prune::Args),
+    /// Whether a checkpoint is whole, safe and sane
+    Audit(audit::Args),
     /// The model files that a ComfyUI workflow needs, and whether they are there and right
     Workflow(workflow::Args),
 }
@@ -95,6 +98,10 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<Status> {
+    let is_audit = matches!(cli.command, Command::Audit(_));
+    if cli.global.format() == Format::Sarif && !is_audit {
+        return Err(Error::usage("only `audit` has sarif output"));
+    }
     match &cli.command {
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Stats(args) => stats::run(args, &cli.global),
@@ -102,6 +109,7 @@ fn dispatch(cli: &Cli) -> Result<Status> {
         Command::Convert(args) => convert::run(args, &cli.global),
         Command::Hash(args) => hash::run(args, &cli.global),
         Command::Prune(args) => prune::run(args, &cli.global),
+        Command::Audit(args) => audit::run(args, &cli.global),
         Command::Workflow(args) => workflow::run(args, &cli.global),
     }
 }

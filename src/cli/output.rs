@@ -20,7 +20,7 @@ impl Global {
             Format::Csv => Style::Csv,
             Format::Markdown => Style::Markdown,
             Format::Html => Style::Html,
-            Format::Table | Format::Json => Style::Text {
+            Format::Table | Format::Json | Format::Sarif => Style::Text {
                 width: self.width(),
                 color: self.wants_color(),
             },

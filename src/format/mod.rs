@@ -19,10 +19,11 @@
 
 mod beside;
 pub mod digest;
+mod examine;
 mod folder;
 pub mod gguf;
 mod image;
-mod imports;
+
 mod index;
 pub mod numpy;
 pub mod pytorch;
@@ -34,6 +35,7 @@ mod write;
 pub mod yaml;
 
 pub use beside::beside;
+pub use examine::{Examined, examine};
 pub use texts::{Text, read_texts};
 pub use write::layout::{Layout, Part, Splits, Ties, Writer};
 pub use write::{

@@ -1,5 +1,6 @@
 //! What can be done with checkpoints. Never prints, never opens.
 
+pub mod audit;
 pub mod convert;
 pub mod diff;
 pub mod group;

@@ -6,6 +6,7 @@
 //! | a value in eight bytes | [`Item`] |
 //! | the pools that items point into | [`Graph`] |
 //! | the opcodes of protocols 0 to 5 | [`read`] |
+//! | the same, past every fault, to judge what it would do | [`trace`] |
 //! | NumPy's arrays, dtypes and scalars | [`numpy`] |
 //!
 //! A pickle is a program for a stack machine that builds objects. Most opcodes push plain
@@ -45,4 +46,4 @@ pub mod numpy;
 
 pub use graph::{Call, CallKind, Global, Graph, LongText, TextKind, View};
 pub use item::Item;
-pub use machine::{Pickle, read};
+pub use machine::{Build, COMPUTED, Pickle, Trace, read, trace};

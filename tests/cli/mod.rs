@@ -1,5 +1,6 @@
 //! The program itself.
 
+mod audit;
 mod convert;
 mod hash;
 mod inspect;

@@ -1,5 +1,6 @@
 //! What can be done with checkpoints.
 
+mod audit;
 mod convert;
 mod diff;
 mod hash;

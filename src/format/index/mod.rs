@@ -28,6 +28,13 @@ pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
     open_index(path, options).map_err(|error| error.in_file(&name))
 }
 
+/// The shards that the index at `path` names, those of impossible names left out.
+pub(super) fn files(path: &Path) -> Result<Vec<String>> {
+    let mut index = parse(&read_small_file(path, limits::INDEX)?)?;
+    index.files.retain(|file| check_name(file).is_ok());
+    Ok(index.files)
+}
+
 fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
     let index = parse(&read_small_file(path, limits::INDEX)?)?;
     let folder = path.parent().unwrap_or(Path::new(""));

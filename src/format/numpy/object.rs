@@ -4,11 +4,12 @@
 use super::read::Budget;
 use crate::dtype;
 use crate::error::{Error, Result};
-use crate::format::{ReadOptions, imports};
+use crate::format::ReadOptions;
 use crate::io::{ByteOrder, Source};
 use crate::limits;
 use crate::model::{Array, Bytes, Level, Note, Payload, Shape, Storage, Tensor, Value};
 use crate::pickle::{self, Graph, Item, Pickle, TextKind, View, numpy};
+use crate::safety::import_notes;
 
 /// Bytes of one long text that are shown.
 const TEXT_BYTES: u64 = 64 << 10;
@@ -57,7 +58,7 @@ pub(super) fn read(
     let text = "the elements are a pickle, which np.load refuses without allow_pickle";
     let note = Note::new("object-array", Level::Warning, text).at(source.file_offset(offset));
     let mut notes = vec![note];
-    notes.extend(imports::notes(&pickle.graph, source));
+    notes.extend(import_notes(&pickle.graph, source));
     Ok(Objects {
         tensors,
         value,

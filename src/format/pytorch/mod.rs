@@ -34,12 +34,13 @@ mod walk;
 mod write;
 mod zip;
 
-use super::{Format, HEAD, ReadOptions, Writer, imports};
+use super::{Format, HEAD, ReadOptions, Writer};
 use crate::error::{Error, Result};
 use crate::io::archive::Archive;
 use crate::io::{ByteOrder, Source};
 use crate::model::{Checkpoint, Level, Note, Value, Winner};
 use crate::pickle::{self, View};
+use crate::safety::import_notes;
 use storage::{Place, Storages, Unpickled};
 
 /// The PyTorch format.
@@ -222,8 +223,11 @@ fn listed(
     )?;
     checkpoint
         .notes
-        .extend(imports::notes(&unpickled.graph, &unpickled.source));
+        .extend(import_notes(&unpickled.graph, &unpickled.source));
     checkpoint.notes.extend(unpickled.storages.take_notes());
+    checkpoint
+        .notes
+        .extend(unpickled.storages.unseen(&checkpoint.tensors));
     let unused = unpickled.storages.unused();
     if unused > 0 {
         let text = format!("{unused} storages are in the file, but no tensor lies in them");

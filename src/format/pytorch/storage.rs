@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::io::archive::Content;
 use crate::io::{ByteOrder, Source};
 use crate::limits;
-use crate::model::{Bytes, Level, Note};
+use crate::model::{Bytes, Level, Note, Payload, Tensor};
 use crate::pickle::{Graph, Item, View, numpy};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A pickle, where it lies, and the storages it refers to.
@@ -28,6 +28,12 @@ pub(super) struct Unpickled {
     /// Streams inside byte strings inside streams.
     pub(super) nesting: usize,
 }
+
+/// Bytes up to which nobody minds what no tensor shows of a storage.
+const UNSEEN: u64 = 16 << 10;
+
+/// How many times larger than what tensors show of it a storage may be.
+const UNSEEN_TIMES: u64 = 4;
 
 /// The storages of one file.
 #[derive(Debug)]
@@ -97,6 +103,42 @@ impl Storages {
             Place::Nowhere => Vec::new(),
         };
         all.iter().filter(|key| !seen.contains_key(**key)).count()
+    }
+
+    /// Notes on storages of which the tensors show a small part only: slices that were saved
+    /// with all of what they were cut from.
+    pub(super) fn unseen(&self, tensors: &[Tensor]) -> Vec<Note> {
+        let seen = self.seen.borrow();
+        let extent = |bytes: &Bytes| match bytes {
+            Bytes::Extent { offset, len, .. } => Some((*offset, *len)),
+            _ => None,
+        };
+        let large = |(key, seen): (&String, &Seen)| {
+            let (offset, len) = extent(&seen.bytes).filter(|&(_, len)| len > UNSEEN)?;
+            Some((offset, (len, key.clone(), 0u64)))
+        };
+        let mut storages: BTreeMap<u64, (u64, String, u64)> =
+            seen.iter().filter_map(large).collect();
+        for tensor in tensors {
+            let (Payload::Stored(storage) | Payload::Strided { storage, .. }) = &tensor.payload
+            else {
+                continue;
+            };
+            if let Some((offset, _)) = extent(&storage.bytes)
+                && let Some((start, (len, _, shown))) = storages.range_mut(..=offset).next_back()
+                && offset.saturating_sub(*start) < *len
+            {
+                *shown = shown.saturating_add(tensor.byte_len().unwrap_or(0));
+            }
+        }
+        let note = |(offset, (len, key, shown)): (u64, (u64, String, u64))| {
+            let text = format!(
+                "tensors show {shown} bytes of storage `{key}`, which has {len}; the rest was saved with them"
+            );
+            let is_small = len / UNSEEN_TIMES > shown;
+            is_small.then(|| Note::new("unseen-storage", Level::Warning, text).at(offset))
+        };
+        storages.into_iter().filter_map(note).take(100).collect()
     }
 
     /// The storage called `key`, which is said to hold `byte_len` bytes of `dtype`.

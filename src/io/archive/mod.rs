@@ -3,9 +3,12 @@
 //! Only the directory is read. What contradicts itself is an error; what is odd but readable
 //! stays visible in [`Archive::oddities`], for the format to pass on.
 
+mod survey;
 mod tar;
 mod write;
 mod zip;
+
+pub use survey::{Found, Survey, survey};
 
 use super::{Codec, Packed, Source, inflate};
 use crate::error::{Error, Result};

@@ -14,11 +14,11 @@ use crate::error::{Error, Result};
 use crate::io::{Cursor, Source};
 use crate::limits;
 
-const END_LEN: u64 = 22;
+pub(super) const END_LEN: u64 = 22;
 const LOCATOR_LEN: u64 = 20;
-const LOCAL_LEN: u64 = 30;
+pub(super) const LOCAL_LEN: u64 = 30;
 const DIRECTORY_ENTRY_LEN: u64 = 46;
-const MASK_16: u64 = 0xffff;
+pub(super) const MASK_16: u64 = 0xffff;
 const MASK_32: u64 = 0xffff_ffff;
 
 /// Bytes read at once where members are small, so that a hundred thousand of them do not take as
@@ -56,12 +56,14 @@ impl Window {
 }
 
 /// What the end records say about the directory.
-struct Directory {
+pub(super) struct Directory {
     entries: u64,
-    len: u64,
-    offset: u64,
+    pub(super) len: u64,
+    pub(super) offset: u64,
     /// Where the first end record stands: the directory lies before it.
-    end: u64,
+    pub(super) end: u64,
+    /// The first byte behind the last end record.
+    pub(super) stop: u64,
 }
 
 pub(super) fn read(source: &Source) -> Result<Archive> {
@@ -74,7 +76,7 @@ pub(super) fn read(source: &Source) -> Result<Archive> {
 }
 
 /// Finds the end record: the last signature within a comment's length of the end.
-fn find_directory(source: &Source) -> Result<(Directory, Option<Oddity>)> {
+pub(super) fn find_directory(source: &Source) -> Result<(Directory, Option<Oddity>)> {
     let tail_len = source.len().min(END_LEN.saturating_add(MASK_16));
     let tail_start = source.len().saturating_sub(tail_len);
     let tail = source.read_vec(tail_start, tail_len)?;
@@ -104,6 +106,7 @@ fn find_directory(source: &Source) -> Result<(Directory, Option<Oddity>)> {
         len: cursor.u32()?.into(),
         offset: cursor.u32()?.into(),
         end,
+        stop: end.saturating_add(END_LEN),
     };
     let comment_len = u64::from(cursor.u16()?);
     if disk != directory_disk {
@@ -155,6 +158,7 @@ fn read_zip64(source: &Source, end: u64) -> Result<Option<Directory>> {
         len: cursor.u64()?,
         offset: cursor.u64()?,
         end: record,
+        stop: end.saturating_add(END_LEN),
     }))
 }
 
@@ -183,6 +187,7 @@ fn read_directory(source: &Source, directory: &Directory) -> Result<Vec<Member>>
         len,
         offset,
         end,
+        ..
     } = *directory;
     let place = |error: Error| error.at(source.file_offset(offset.min(source.len())));
     if offset.checked_add(len).is_none_or(|stop| stop > end) {

@@ -3,6 +3,12 @@
 use super::*;
 
 impl Machine<'_> {
+    /// Pushes a value that could not be read.
+    fn push_fault(&mut self, error: Error) -> Result<()> {
+        self.fault(error)?;
+        self.push(Item::ABSENT)
+    }
+
     pub(super) fn push_number(&mut self, opcode: u8) -> Result<()> {
         match opcode {
             b'K' => {
@@ -22,8 +28,11 @@ impl Machine<'_> {
                 self.push_float(value)
             }
             b'F' => {
-                let value = line::parse_float(&self.line()?)?;
-                self.push_float(value)
+                let line = self.line()?;
+                match line::parse_float(&line) {
+                    Ok(value) => self.push_float(value),
+                    Err(error) => self.push_fault(error),
+                }
             }
             0x8a => {
                 let length = self.cursor.u8()?;
@@ -36,11 +45,12 @@ impl Machine<'_> {
             }
             _ => {
                 let line = self.line()?;
-                match line::parse_int(&line, opcode == b'L')? {
-                    Number::Bool(true) => self.push(Item::TRUE),
-                    Number::Bool(false) => self.push(Item::FALSE),
-                    Number::Int(value) => self.push_int(value),
-                    Number::Long(bytes) => self.push_long(bytes),
+                match line::parse_int(&line, opcode == b'L') {
+                    Ok(Number::Bool(true)) => self.push(Item::TRUE),
+                    Ok(Number::Bool(false)) => self.push(Item::FALSE),
+                    Ok(Number::Int(value)) => self.push_int(value),
+                    Ok(Number::Long(bytes)) => self.push_long(bytes),
+                    Err(error) => self.push_fault(error),
                 }
             }
         }
@@ -95,12 +105,18 @@ impl Machine<'_> {
     pub(super) fn push_text(&mut self, opcode: u8) -> Result<()> {
         let (kind, length) = match opcode {
             b'S' => {
-                let bytes = line::parse_string(&self.line()?)?;
-                return self.push_bytes(TextKind::ByteString, &bytes);
+                let line = self.line()?;
+                return match line::parse_string(&line) {
+                    Ok(bytes) => self.push_bytes(TextKind::ByteString, &bytes),
+                    Err(error) => self.push_fault(error),
+                };
             }
             b'V' => {
-                let text = line::parse_unicode(&self.line()?)?;
-                return self.push_bytes(TextKind::Unicode, text.as_bytes());
+                let line = self.line()?;
+                return match line::parse_unicode(&line) {
+                    Ok(text) => self.push_bytes(TextKind::Unicode, text.as_bytes()),
+                    Err(error) => self.push_fault(error),
+                };
             }
             b'U' => (TextKind::ByteString, u64::from(self.cursor.u8()?)),
             b'T' => {
@@ -145,7 +161,9 @@ impl Machine<'_> {
             TextKind::Bytes => Tag::Bytes,
             TextKind::ByteString => Tag::ByteString,
         };
-        self.push(Item::text(tag, start as u64, length as u64))
+        let item = Item::text(tag, start as u64, length as u64);
+        self.follow_text(item, length)?;
+        self.push(item)
     }
 
     pub(super) fn push_long_text(&mut self, kind: TextKind, len: u64) -> Result<()> {
@@ -156,6 +174,8 @@ impl Machine<'_> {
         let index = self.graph.long_texts.len() as u64;
         let text = LongText { kind, offset, len };
         self.graph.long_texts.push(text);
-        self.push(Item::new(Tag::LongText, index))
+        let item = Item::new(Tag::LongText, index);
+        self.follow_text(item, usize::try_from(len).unwrap_or(usize::MAX))?;
+        self.push(item)
     }
 }

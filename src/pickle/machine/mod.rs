@@ -1,6 +1,10 @@
 //! The stack machine: one opcode after the other, front to back.
 
+mod calls;
 mod literals;
+mod trace;
+
+pub use trace::{Build, Trace, trace};
 
 use super::graph::{Call, CallKind, Extra, Global, Graph, LongText, TextKind, View};
 use super::item::{Item, Tag};
@@ -10,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::io::{Cursor, Source};
 use crate::limits;
 use std::collections::HashMap;
+
+/// The name of what is imported under a name that is computed, not written.
+pub const COMPUTED: &str = "<computed>";
 
 /// Runs of up to this many bytes are copied; longer ones stay in the file.
 const SHORT_TEXT: u64 = 1024;
@@ -35,19 +42,7 @@ pub struct Pickle {
 /// Errors: `Malformed` with the offset of the opcode for what no unpickler would accept,
 /// `Unsupported` for out-of-band buffers, `Limit` past the bounds in `limits.rs`.
 pub fn read(source: &Source, offset: u64) -> Result<Pickle> {
-    let machine = Machine {
-        cursor: Cursor::new(source, offset),
-        start: offset,
-        skipped: 0,
-        graph: Graph::default(),
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: Memo::default(),
-        named: HashMap::new(),
-        objects: 0,
-        protocol: 0,
-    };
-    machine.run()
+    Machine::new(source, offset).run()
 }
 
 struct Machine<'a> {
@@ -63,6 +58,26 @@ struct Machine<'a> {
     named: HashMap<Box<[u8]>, Item>,
     objects: usize,
     protocol: u8,
+    /// What is kept where a pickle is followed past its faults.
+    trail: Option<trace::Trail>,
+}
+
+impl<'a> Machine<'a> {
+    fn new(source: &'a Source, offset: u64) -> Machine<'a> {
+        Machine {
+            cursor: Cursor::new(source, offset),
+            start: offset,
+            skipped: 0,
+            graph: Graph::default(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Memo::default(),
+            named: HashMap::new(),
+            objects: 0,
+            protocol: 0,
+            trail: None,
+        }
+    }
 }
 
 impl Machine<'_> {
@@ -139,14 +154,17 @@ impl Machine<'_> {
             b'a' | b'e' | b's' | b'u' | 0x90 => self.fill(opcode),
             b'c' | 0x93 | 0x82..=0x84 => self.push_global(opcode, offset),
             b'R' | 0x81 | 0x92 | b'i' | b'o' => self.call(opcode, offset),
-            b'b' => self.build(),
+            b'b' => self.build(offset),
             b'P' | b'Q' => self.push_persistent(opcode),
             0x80 => self.set_protocol(),
             // Frames only help a reader to fetch ahead.
             0x95 => self.cursor.u64().map(|_| ()),
-            0x97 => Err(Error::unsupported(
-                "asks for an out-of-band buffer, which a file cannot hold",
-            )),
+            0x97 => {
+                self.fault(Error::unsupported(
+                    "asks for an out-of-band buffer, which a file cannot hold",
+                ))?;
+                self.push(Item::ABSENT)
+            }
             0x98 => self.peek().map(|_| ()),
             _ => Err(Error::malformed(format!(
                 "opcode 0x{opcode:02x} is not supported"
@@ -189,17 +207,24 @@ impl Machine<'_> {
         {
             return Ok(item);
         }
-        Err(underflow())
+        self.fault(underflow())?;
+        Ok(Item::ABSENT)
     }
 
-    fn peek(&self) -> Result<Item> {
+    fn peek(&mut self) -> Result<Item> {
         let above = self.stack.get(self.floor()..).unwrap_or_default();
-        above.last().copied().ok_or_else(underflow)
+        match above.last() {
+            Some(&item) => Ok(item),
+            None => self.fault(underflow()).map(|()| Item::ABSENT),
+        }
     }
 
     fn pop_mark(&mut self) -> Result<usize> {
-        let mark = self.marks.pop();
-        mark.ok_or_else(|| Error::malformed("needs a mark, but there is none"))
+        if let Some(mark) = self.marks.pop() {
+            return Ok(mark);
+        }
+        self.fault(Error::malformed("needs a mark, but there is none"))?;
+        Ok(self.stack.len())
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Item>> {
@@ -210,9 +235,14 @@ impl Machine<'_> {
     fn pop_pairs(&mut self) -> Result<Vec<(Item, Item)>> {
         let from = self.pop_mark()?;
         let items = self.stack.get(from..).unwrap_or_default();
-        let pairs = pair_up(items);
+        let (pairs, rest) = items.as_chunks::<2>();
+        let is_odd = !rest.is_empty();
+        let pairs = pairs.iter().map(|&[key, value]| (key, value)).collect();
         self.stack.truncate(from);
-        pairs
+        if is_odd {
+            self.fault(Error::malformed("a dict is given a key without a value"))?;
+        }
+        Ok(pairs)
     }
 
     fn shuffle(&mut self, opcode: u8) -> Result<()> {
@@ -258,8 +288,13 @@ impl Machine<'_> {
 
     fn tuple_of(&mut self, length: usize) -> Result<()> {
         let from = self.stack.len().checked_sub(length);
-        let from = from.filter(|&from| from >= self.floor());
-        self.push_tuple(from.ok_or_else(underflow)?)
+        match from.filter(|&from| from >= self.floor()) {
+            Some(from) => self.push_tuple(from),
+            None => {
+                self.fault(underflow())?;
+                self.push_tuple(self.floor())
+            }
+        }
     }
 
     fn push_list(&mut self, tag: Tag, items: Vec<Item>) -> Result<()> {
@@ -285,13 +320,23 @@ impl Machine<'_> {
             b'h' | b'q' => u64::from(self.cursor.u8()?),
             b'j' | b'r' => u64::from(self.cursor.u32()?),
             0x94 => self.memo.len(),
-            _ => line::parse_key(&self.line()?)?,
+            _ => {
+                let line = self.line()?;
+                match line::parse_key(&line) {
+                    Ok(key) => key,
+                    Err(error) => self.fault(error).map(|()| u64::MAX)?,
+                }
+            }
         };
         if matches!(opcode, b'g' | b'h' | b'j') {
-            let found = self.memo.get(key);
-            let item = found.ok_or_else(|| {
-                Error::malformed(format!("memo entry {key} is used before it is set"))
-            })?;
+            let item = match self.memo.get(key) {
+                Some(item) => item,
+                None => {
+                    let message = format!("memo entry {key} is used before it is set");
+                    self.fault(Error::malformed(message))?;
+                    Item::ABSENT
+                }
+            };
             return self.push(item);
         }
         let item = self.peek()?;
@@ -331,7 +376,7 @@ impl Machine<'_> {
         };
         match list {
             Some(list) => list.extend_from_slice(items),
-            None => return Err(self.wrong_target("appends to", target)),
+            None => return self.fault(self.wrong_target("appends to", target)),
         }
         Ok(())
     }
@@ -345,7 +390,7 @@ impl Machine<'_> {
         };
         match dict {
             Some(dict) => dict.extend_from_slice(pairs),
-            None => return Err(self.wrong_target("sets items in", target)),
+            None => return self.fault(self.wrong_target("sets items in", target)),
         }
         Ok(())
     }
@@ -397,13 +442,14 @@ impl Machine<'_> {
 
     fn pop_name(&mut self) -> Result<Vec<u8>> {
         let item = self.pop()?;
-        match self.graph.view(item) {
-            View::Text(_, bytes) => Ok(bytes.to_vec()),
-            other => Err(Error::malformed(format!(
-                "imports {} where a name belongs",
-                kind_name(other)
-            ))),
+        if let View::Text(_, bytes) = self.graph.view(item) {
+            return Ok(bytes.to_vec());
         }
+        let found = kind_name(self.graph.view(item));
+        self.fault(Error::malformed(format!(
+            "imports {found} where a name belongs"
+        )))?;
+        Ok(COMPUTED.as_bytes().to_vec())
     }
 
     fn global(&mut self, module: &[u8], name: &[u8], offset: u64) -> Result<Item> {
@@ -421,85 +467,6 @@ impl Machine<'_> {
         });
         self.named.insert(key.into_boxed_slice(), item);
         Ok(item)
-    }
-
-    fn call(&mut self, opcode: u8, offset: u64) -> Result<()> {
-        let mut keywords = None;
-        let (kind, callable, args) = match opcode {
-            b'R' | 0x81 => {
-                let args = self.pop()?;
-                let kind = match opcode {
-                    b'R' => CallKind::Reduce,
-                    _ => CallKind::New,
-                };
-                (kind, self.pop()?, args)
-            }
-            0x92 => {
-                keywords = Some(self.pop()?);
-                let args = self.pop()?;
-                (CallKind::New, self.pop()?, args)
-            }
-            b'i' => {
-                let module = self.line()?;
-                let name = self.line()?;
-                let callable = self.global(&module, &name, offset)?;
-                let from = self.pop_mark()?;
-                self.push_tuple(from)?;
-                (CallKind::Instance, callable, self.pop()?)
-            }
-            _ => {
-                let from = self.pop_mark()?;
-                let callable = self.stack.get(from).copied().ok_or_else(underflow)?;
-                self.push_tuple(from.saturating_add(1))?;
-                let args = self.pop()?;
-                (CallKind::Instance, self.pop().unwrap_or(callable), args)
-            }
-        };
-        self.check_callable(callable)?;
-        self.count()?;
-        let item = Item::new(Tag::Call, self.graph.calls.len() as u64);
-        self.graph.calls.push(Call {
-            callable,
-            args,
-            state: Item::ABSENT,
-            offset,
-            kind,
-            extra: 0,
-        });
-        if keywords.is_some() {
-            self.extra(item)?.keywords = keywords;
-        }
-        self.push(item)
-    }
-
-    fn check_callable(&mut self, callable: Item) -> Result<()> {
-        match callable.tag() {
-            Tag::Global => {
-                if let Some(global) = self.graph.globals.get_mut(callable.index()) {
-                    global.is_called = true;
-                }
-                Ok(())
-            }
-            // The result of a call may be a function, that of a persistent id a class.
-            Tag::Call | Tag::Persistent => Ok(()),
-            _ => Err(self.wrong_target("calls", callable)),
-        }
-    }
-
-    fn build(&mut self) -> Result<()> {
-        let state = self.pop()?;
-        let target = self.peek()?;
-        match target.tag() {
-            Tag::Call => {
-                if let Some(call) = self.graph.calls.get_mut(target.index()) {
-                    call.state = state;
-                }
-                Ok(())
-            }
-            // A class or function takes attributes; they mean nothing here.
-            Tag::Global | Tag::Persistent => Ok(()),
-            _ => Err(self.wrong_target("gives state to", target)),
-        }
     }
 
     fn push_persistent(&mut self, opcode: u8) -> Result<()> {
@@ -521,7 +488,7 @@ impl Machine<'_> {
         let protocol = self.cursor.u8()?;
         if protocol > 5 {
             let message = format!("pickle protocol {protocol} is not known; 0 to 5 are");
-            return Err(Error::unsupported(message));
+            return self.fault(Error::unsupported(message));
         }
         self.protocol = self.protocol.max(protocol);
         Ok(())
@@ -534,14 +501,6 @@ fn underflow() -> Error {
 
 fn negative_length() -> Error {
     Error::malformed("a length is negative")
-}
-
-fn pair_up(items: &[Item]) -> Result<Vec<(Item, Item)>> {
-    let (pairs, rest) = items.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(Error::malformed("a dict is given a key without a value"));
-    }
-    Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
 }
 
 /// What Python would call it.

@@ -1,0 +1,189 @@
+//! `ckpt audit`: whether a checkpoint is whole, safe and sane.
+
+mod document;
+mod page;
+mod sarif;
+
+use super::args::{Format, Global};
+use super::report::{self, Report};
+use super::{Status, json, output};
+use ckpt::format::examine;
+use ckpt::model::{Level, Note};
+use ckpt::op::audit::{self, Audit};
+use ckpt::report::{Page, Writer};
+use ckpt::safety::Policy;
+use ckpt::{Error, Result};
+use clap::ValueEnum;
+use document::Document;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// The arguments of `ckpt audit`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Nothing in a file is run or imported: pickles are followed as data, \
+wherever they lie, and each import is judged. What cannot be looked into is never clean.
+
+Examples:
+  ckpt audit model.pt                        whole and safe?
+  ckpt audit downloads/                      everything in a folder
+  ckpt audit *.ckpt --fail-on danger         only what would run code fails
+  ckpt audit model.pt --allow-global my_models.Encoder
+  ckpt audit model.pt --json | jq -r .verdict
+  ckpt audit models/ --format sarif -o audit.sarif
+  ckpt audit --list-rules                    what is looked for
+
+Exit status: 0 clean; 1 a finding reaches --fail-on; 2 something could not be examined."
+)]
+pub(crate) struct Args {
+    /// Files, indexes or folders
+    #[arg(required_unless_present = "list_rules", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The mildest finding that makes the exit status 1
+    #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::Warning)]
+    fail_on: FailOn,
+    /// Take an import for harmless; repeatable
+    #[arg(long, value_name = "MODULE.NAME")]
+    allow_global: Vec<String>,
+    /// Show every rule, and look at nothing
+    #[arg(long, conflicts_with = "paths")]
+    list_rules: bool,
+}
+
+/// The mildest finding that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Warning,
+    Error,
+    Danger,
+}
+
+impl FailOn {
+    fn level(self) -> Level {
+        match self {
+            FailOn::Warning => Level::Warning,
+            FailOn::Error => Level::Error,
+            FailOn::Danger => Level::Danger,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
+    if args.list_rules {
+        list_rules(global)?;
+        return Ok(Status::Done);
+    }
+    let request = Request {
+        args,
+        global,
+        policy: policy(&args.allow_global)?,
+    };
+    match global.format() {
+        Format::Sarif => request.write_sarif(),
+        _ => report::run(&request, global, &args.paths),
+    }
+}
+
+/// What the user takes for harmless: whole names, since a module is more than one expects.
+fn policy(allowed: &[String]) -> Result<Policy> {
+    if let Some(name) = allowed
+        .iter()
+        .find(|name| !name.trim_matches('.').contains('.'))
+    {
+        let message = format!("`--allow-global {name}` is no MODULE.NAME");
+        return Err(Error::usage(message).with_hint("as the findings name it: `my_models.Encoder`"));
+    }
+    Ok(Policy {
+        allowed: allowed.to_vec(),
+    })
+}
+
+/// What was asked for.
+struct Request<'a> {
+    args: &'a Args,
+    global: &'a Global,
+    policy: Policy,
+}
+
+impl Request<'_> {
+    fn audit(&self, path: &Path) -> Result<Audit> {
+        let examined = examine(path, &self.policy)?;
+        let checkpoint = examined.checkpoint.as_ref();
+        Ok(audit::audit(&examined.path, checkpoint, examined.notes))
+    }
+
+    /// One log of all paths.
+    fn write_sarif(&self) -> Result<Status> {
+        let audits = self.args.paths.iter();
+        let audits: Vec<Audit> = audits.map(|path| whole(path, self.audit(path))).collect();
+        self.global.emit(|out| {
+            json::write(out, &sarif::Log::new(&audits))?;
+            writeln!(out)
+        })?;
+        let statuses = audits.iter().map(|audit| self.status(audit));
+        Ok(statuses.max().unwrap_or(Status::Done))
+    }
+}
+
+impl Report for Request<'_> {
+    type Found = Audit;
+    const SCHEMA: &'static str = document::SCHEMA;
+
+    /// A single path that cannot be opened has a finding that says so.
+    fn find(&self, path: &Path) -> Result<Audit> {
+        let audit = self.audit(path);
+        match self.args.paths.len() {
+            1 => Ok(whole(path, audit)),
+            _ => audit,
+        }
+    }
+
+    fn document<'a>(&'a self, audit: &'a Audit) -> impl Serialize + 'a {
+        Document::new(audit)
+    }
+
+    fn page(&self, audit: &Audit) -> Page {
+        match self.global.format() {
+            Format::Table => page::page(audit),
+            _ => page::sheet(audit),
+        }
+    }
+
+    fn status(&self, audit: &Audit) -> Status {
+        if audit.is_incomplete() {
+            return Status::Trouble;
+        }
+        match audit.reaches(self.args.fail_on.level()) {
+            true => Status::Findings,
+            false => Status::Done,
+        }
+    }
+}
+
+/// An audit of a path, be it that the path could not be opened.
+fn whole(path: &Path, audit: Result<Audit>) -> Audit {
+    audit.unwrap_or_else(|error| {
+        output::say_error(&error);
+        let mut note = Note::new("not-examined", Level::Error, error.message());
+        note.place = error.place().clone();
+        let path = path.to_string_lossy();
+        note.place
+            .path
+            .get_or_insert_with(|| path.clone().into_owned());
+        audit::audit(&path, None, vec![note])
+    })
+}
+
+fn list_rules(global: &Global) -> Result<()> {
+    global.emit(|out| match global.format() {
+        Format::Json | Format::Sarif => {
+            json::write(out, &document::rules())?;
+            writeln!(out)
+        }
+        _ => {
+            let mut writer = Writer::new(out, global.style(), false)?;
+            writer.page(&page::rules())?;
+            writer.finish()
+        }
+    })
+}

@@ -1,0 +1,422 @@
+//! Every rule under which something can be found: the only list of them.
+
+use crate::model::Level;
+
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Whether the file is whole and says the same to every reader.
+    Structure,
+    /// Whether it carries code.
+    Safety,
+    /// Whether its numbers make sense; found with `--values` only.
+    Values,
+}
+
+impl Family {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Structure => "structure",
+            Family::Safety => "safety",
+            Family::Values => "values",
+        }
+    }
+}
+
+/// One rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Its stable name.
+    pub name: &'static str,
+    /// What it is about.
+    pub family: Family,
+    /// How much it matters as a rule; single findings may matter less or more.
+    pub severity: Level,
+    /// What it finds, in a sentence.
+    pub what: &'static str,
+}
+
+const fn rule(name: &'static str, family: Family, severity: Level, what: &'static str) -> Rule {
+    Rule {
+        name,
+        family,
+        severity,
+        what,
+    }
+}
+
+use Family::{Safety, Structure};
+use Level::{Danger, Error, Info, Warning};
+
+/// Every rule, by family and then by name.
+pub static RULES: &[Rule] = &[
+    rule(
+        "archive",
+        Structure,
+        Info,
+        "the checkpoint lies in an archive",
+    ),
+    rule(
+        "case-collision",
+        Structure,
+        Warning,
+        "two names of tensors differ in case only",
+    ),
+    rule(
+        "compressed",
+        Structure,
+        Info,
+        "the file is compressed as a whole",
+    ),
+    rule(
+        "duplicate-member",
+        Structure,
+        Warning,
+        "two members of an archive have one name, or names that differ in case only; which counts depends on the reader",
+    ),
+    rule(
+        "duplicate-metadata",
+        Structure,
+        Warning,
+        "a key of the metadata occurs twice",
+    ),
+    rule(
+        "duplicate-name",
+        Structure,
+        Warning,
+        "a tensor's name occurs twice, in one file or in several shards",
+    ),
+    rule(
+        "gguf-split",
+        Structure,
+        Warning,
+        "what a split file says of its parts does not fit them",
+    ),
+    rule(
+        "large-header",
+        Structure,
+        Info,
+        "the header is larger than other readers allow",
+    ),
+    rule(
+        "leading-whitespace",
+        Structure,
+        Warning,
+        "blanks stand before the header's brace",
+    ),
+    rule(
+        "linked-shard",
+        Structure,
+        Info,
+        "a shard is a link to a file outside the folder",
+    ),
+    rule(
+        "link-outside",
+        Structure,
+        Warning,
+        "a link leads out of the folder; into the cache of Hugging Face it is only worth knowing",
+    ),
+    rule(
+        "malformed",
+        Structure,
+        Error,
+        "the file contradicts its own format: truncated, overlapping, a number that does not fit",
+    ),
+    rule(
+        "misplaced-tensor",
+        Structure,
+        Warning,
+        "a tensor is in another shard than the index says",
+    ),
+    rule(
+        "mixed-formats",
+        Structure,
+        Warning,
+        "the shards are of several formats",
+    ),
+    rule(
+        "no-index",
+        Structure,
+        Info,
+        "shards were joined by their names, without an index",
+    ),
+    rule(
+        "no-version",
+        Structure,
+        Warning,
+        "a record that torch requires is missing",
+    ),
+    rule(
+        "not-examined",
+        Structure,
+        Error,
+        "something cannot be looked into: it is encrypted, packed in an unread way, too large or unreadable; never clean, exit status 2",
+    ),
+    rule(
+        "not-read",
+        Structure,
+        Info,
+        "something was left aside, or its tensors are not read though all of it was searched for code",
+    ),
+    rule("null-metadata", Structure, Info, "the metadata is null"),
+    rule(
+        "object-array",
+        Structure,
+        Warning,
+        "an array of NumPy holds Python objects",
+    ),
+    rule(
+        "odd-name",
+        Structure,
+        Warning,
+        "a tensor's name is empty, holds control or bidi characters, or is a path",
+    ),
+    rule(
+        "stand-in-type",
+        Structure,
+        Info,
+        "a type that other libraries lack is stored under another one",
+    ),
+    rule(
+        "storage-length",
+        Structure,
+        Warning,
+        "a storage has more bytes than it declares",
+    ),
+    rule(
+        "stray-member",
+        Structure,
+        Warning,
+        "a member lies outside the archive's folder",
+    ),
+    rule(
+        "tensor-subclass",
+        Structure,
+        Info,
+        "tensors are of a class of their own",
+    ),
+    rule(
+        "total-size",
+        Structure,
+        Warning,
+        "the index says another size than the tensors have",
+    ),
+    rule("trailing-bytes", Structure, Warning, "bytes follow the end"),
+    rule(
+        "unaligned-header",
+        Structure,
+        Info,
+        "the header's length is no multiple of eight",
+    ),
+    rule(
+        "unaligned-tensors",
+        Structure,
+        Info,
+        "tensors do not start at multiples of their elements",
+    ),
+    rule(
+        "unknown-field",
+        Structure,
+        Warning,
+        "a field that the format does not have",
+    ),
+    rule(
+        "unknown-version",
+        Structure,
+        Warning,
+        "a version that torch does not have",
+    ),
+    rule(
+        "unlisted-tensor",
+        Structure,
+        Warning,
+        "a shard has a tensor that the index does not list",
+    ),
+    rule(
+        "unseen-storage",
+        Structure,
+        Warning,
+        "tensors show a small part of a storage; the rest was saved with them",
+    ),
+    rule(
+        "unsorted-tensors",
+        Structure,
+        Info,
+        "tensors do not lie in the order of the header",
+    ),
+    rule(
+        "unused-storage",
+        Structure,
+        Info,
+        "no tensor lies in a storage",
+    ),
+    rule(
+        "zip-flags",
+        Structure,
+        Error,
+        "directory and header of a member disagree on encryption",
+    ),
+    rule(
+        "zip-gap",
+        Structure,
+        Warning,
+        "bytes between the members of a zip belong to none",
+    ),
+    rule(
+        "zip-headers-differ",
+        Structure,
+        Error,
+        "the directory of a zip and a member's own header contradict each other",
+    ),
+    rule(
+        "zip-hidden-member",
+        Structure,
+        Error,
+        "a member that no directory lists",
+    ),
+    rule(
+        "zip-prepended",
+        Structure,
+        Warning,
+        "bytes stand before a zip, which readers deal with differently",
+    ),
+    rule(
+        "zip-trailing-bytes",
+        Structure,
+        Warning,
+        "bytes follow the end record of a zip, or its comment lies",
+    ),
+    rule(
+        "zip-two-directories",
+        Structure,
+        Error,
+        "a zip has two directories; which counts depends on the reader",
+    ),
+    rule("cycle", Structure, Warning, "an object holds itself"),
+    rule(
+        "depth",
+        Structure,
+        Warning,
+        "objects are nested deeper than is shown",
+    ),
+    rule(
+        "gguf-long-name",
+        Structure,
+        Warning,
+        "a name is longer than ggml keeps",
+    ),
+    rule(
+        "gguf-nested-array",
+        Structure,
+        Warning,
+        "an array of arrays in the metadata, which ggml refuses",
+    ),
+    rule(
+        "gguf-offset",
+        Structure,
+        Warning,
+        "tensors lie elsewhere than ggml demands",
+    ),
+    rule(
+        "gguf-original-shape",
+        Structure,
+        Info,
+        "tensors are stored in another shape than they had",
+    ),
+    rule(
+        "gguf-text",
+        Structure,
+        Warning,
+        "a text is no UTF-8 or ends in NUL",
+    ),
+    rule(
+        "unknown-type",
+        Structure,
+        Warning,
+        "tensors of a type that is not known",
+    ),
+    rule(
+        "values-cut",
+        Structure,
+        Info,
+        "there are more values than are shown",
+    ),
+    rule(
+        "several-roots",
+        Structure,
+        Warning,
+        "several parts of a training checkpoint may be the model",
+    ),
+    rule(
+        "attribute-change",
+        Safety,
+        Danger,
+        "a pickle sets attributes of what it imports, or makes an object another",
+    ),
+    rule(
+        "broken-pickle",
+        Safety,
+        Error,
+        "a pickle that cannot be followed to its end; what it imports until there is judged",
+    ),
+    rule(
+        "computed-import",
+        Safety,
+        Danger,
+        "a pickle imports under a name that it computes",
+    ),
+    rule(
+        "dangerous-import",
+        Safety,
+        Danger,
+        "a pickle imports or calls what runs programs or code, reaches files, the network or the running program, or loads another pickle",
+    ),
+    rule(
+        "extension-code",
+        Safety,
+        Error,
+        "a pickle imports by a number, which only the loading program can resolve",
+    ),
+    rule(
+        "hidden-pickle",
+        Safety,
+        Warning,
+        "a pickle stands where no reader of the format looks",
+    ),
+    rule(
+        "leftover-objects",
+        Safety,
+        Warning,
+        "a pickle makes objects beside its result",
+    ),
+    rule(
+        "program-code",
+        Safety,
+        Info,
+        "program code: TorchScript's own, or Python beside the weights",
+    ),
+    rule(
+        "unknown-call",
+        Safety,
+        Error,
+        "a pickle calls a function that is not known to be harmless",
+    ),
+    rule(
+        "unknown-import",
+        Safety,
+        Warning,
+        "a pickle imports, or makes objects of, what is not known to be harmless",
+    ),
+    rule(
+        "would-import",
+        Safety,
+        Warning,
+        "a reader's summary of the imports; `audit` lists them one by one instead",
+    ),
+];
+
+/// The rule called `name`.
+pub fn find(name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == name)
+}
