@@ -29,6 +29,9 @@ pub const METADATA_ELEMENTS: u64 = 2 << 20;
 /// as JSON reach 20 MB.
 pub const METADATA_TEXT: u64 = 256 << 20;
 
+/// Bytes of a GGUF header that is written: it is held in memory. Tokenizers take up to 30 MB.
+pub const GGUF_HEADER: u64 = 256 << 20;
+
 /// Arrays inside arrays of GGUF metadata; ggml allows none.
 pub const GGUF_NESTING: usize = 4;
 

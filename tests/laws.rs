@@ -289,6 +289,14 @@ fn round_trip(path: &Path, folder: &Path, extension: &str) -> Result<Option<Stri
             || dtype::cast::check(tensor.dtype, DType::F32).is_ok();
         is_decoded && Reader::open(tensor).is_ok() && can_hold(tensor, &first)
     });
+    // One array, which has no name of its own.
+    if extension == "npy" {
+        checkpoint.tensors.truncate(1);
+        match checkpoint.tensors.first_mut() {
+            Some(tensor) => tensor.name = "tensor".to_owned(),
+            None => return Ok(None),
+        }
+    }
     let expected = written(checkpoint.clone(), &first, 1)?;
     let read = format::open(&first)?;
     let bytes = std::fs::read(&first).unwrap();

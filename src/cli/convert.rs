@@ -4,7 +4,7 @@ use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::transform::{self, Dropped, Report, WriteArgs, say_values, target_path};
 use ckpt::Result;
-use ckpt::format::{self, ReadOptions};
+use ckpt::format;
 use ckpt::model::{Checkpoint, Level};
 use ckpt::op::convert;
 use ckpt::op::root::{self, Choice};
@@ -18,9 +18,13 @@ pub(crate) struct Args {
     /// A file, an index or a folder; `-` is standard input
     #[arg(value_name = "SRC")]
     source: PathBuf,
-    /// The file to write, of the format that its extension says (`.safetensors`, `.pt`, `.pth`, `.bin`, `.ckpt`); or a folder to write a safetensors file into
+    /// The file to write, of the format that its extension says (`.safetensors`, `.gguf`, `.pt`, `.pth`, `.bin`, `.ckpt`, `.npz`, `.npy`); or a folder to write a safetensors file into
     #[arg(value_name = "DST")]
     target: PathBuf,
+    /// Sets an entry of the metadata; the type is one of GGUF's (`u32`, `f32`, `bool`, `str` ...)
+    /// or the one that the entry has; repeatable
+    #[arg(long, value_name = "KEY=VALUE[:TYPE]")]
+    metadata: Vec<String>,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -33,8 +37,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     global.require_format("convert", &[Format::Table, Format::Json])?;
     let target = target_path(&args.source, &args.target);
     let options = args.write.options(&target)?;
-    let checkpoint = format::open_with(&args.source, &ReadOptions::SUMMARY)?;
-    let chosen = choose(checkpoint, args, global)?;
+    let checkpoint = format::open_for(&args.source, &target)?;
+    let mut chosen = choose(checkpoint, args, global)?;
+    transform::metadata::set(&mut chosen.checkpoint, &args.metadata)?;
     let path = chosen.checkpoint.path.clone();
     let converted = convert::convert(chosen.checkpoint, &options).map_err(|e| e.in_file(&path))?;
     let source_name = |name: &str| format!("{}{name}", chosen.prefix);

@@ -4,8 +4,8 @@
 //! |---|---|---|---|
 //! | safetensors | [`safetensors`] | yes | yes |
 //! | PyTorch zip, legacy, tar, TorchScript | [`pytorch`] | yes | zip |
-//! | GGUF v1 to v3 | [`gguf`] | yes | no |
-//! | NumPy npy, npz | [`numpy`] | yes | no |
+//! | GGUF v1 to v3 | [`gguf`] | yes | v3 |
+//! | NumPy npy, npz | [`numpy`] | yes | yes |
 //! | indexes, folders and split files of those | [`sharded`] | yes | - |
 
 #![cfg_attr(
@@ -45,7 +45,7 @@ pub use write::{
 use crate::error::{Error, Result};
 use crate::io::{Source, is_folder};
 use crate::limits;
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Value};
 use std::path::Path;
 
 /// Bytes at the start of a file by which it is recognised.
@@ -122,6 +122,26 @@ pub fn open_with(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
     checkpoint.path = name.into_owned();
     checkpoint.mark_tied();
     Ok(checkpoint)
+}
+
+/// Opens what is to be written to `target`: with all of the metadata, if that can hold it and it
+/// cannot be copied from the file.
+///
+/// Errors: those of [`open_with`].
+pub fn open_for(path: &Path, target: &Path) -> Result<Checkpoint> {
+    let checkpoint = open(path)?;
+    let is_cut = |(key, value): &(String, Value)| {
+        let mut stored = checkpoint.stored_metadata.iter();
+        matches!(value, Value::Array(_)) && !stored.any(|(known, _)| known == key)
+    };
+    let is_gguf = target
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+    let is_file = path != Path::new("-");
+    match is_gguf && is_file && checkpoint.metadata.iter().any(is_cut) {
+        true => open_with(path, &ReadOptions::ALL),
+        false => Ok(checkpoint),
+    }
 }
 
 /// Reads one file, whatever its name.

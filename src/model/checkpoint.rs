@@ -23,6 +23,9 @@ pub struct Checkpoint {
     /// How the format stores a metadata value, by key, where it has several types for one kind
     /// of number: GGUF's `u32`, `f32`, `arr[i32]`. A writer of the same format needs them.
     pub metadata_types: Vec<(String, &'static str)>,
+    /// Where the bytes of a metadata value lie, by key, if a writer of the same format can copy
+    /// them: GGUF's texts and arrays, of which only the beginning may have been read.
+    pub stored_metadata: Vec<(String, Storage)>,
     /// Everything else that is no tensor: epoch, hyperparameters, in file order.
     pub values: Vec<(String, Value)>,
     /// What the reader noticed.
@@ -131,6 +134,17 @@ pub enum Winner {
 }
 
 impl Checkpoint {
+    /// Gives `key` a new value, of the type that GGUF calls `kind`; a new key comes last.
+    pub fn set_metadata(&mut self, key: &str, value: Value, kind: &'static str) {
+        self.stored_metadata.retain(|(known, _)| known != key);
+        self.metadata_types.retain(|(known, _)| known != key);
+        self.metadata_types.push((key.to_owned(), kind));
+        match self.metadata.iter_mut().find(|(known, _)| known == key) {
+            Some((_, old)) => *old = value,
+            None => self.metadata.push((key.to_owned(), value)),
+        }
+    }
+
     /// Makes names unique: of equal ones the `winner` keeps the name, as the format's own
     /// reader would load it; the others get `#2`, `#3`, each with a warning.
     pub fn make_names_unique(&mut self, winner: Winner) {

@@ -134,6 +134,7 @@ fn empty_like(checkpoint: &Checkpoint) -> Checkpoint {
         variant: checkpoint.variant.clone(),
         metadata: checkpoint.metadata.clone(),
         metadata_types: checkpoint.metadata_types.clone(),
+        stored_metadata: checkpoint.stored_metadata.clone(),
         ..Checkpoint::default()
     }
 }
@@ -223,9 +224,11 @@ fn target_dtype(tensor: &Tensor, options: &Options) -> Result<(DType, Reason)> {
         DType::C64 => DType::F32,
         DType::C128 => DType::F64,
         _ => {
-            return Err(Error::unsupported(format!(
-                "the target cannot hold {dtype}"
-            )));
+            let error = Error::unsupported(format!("the target cannot hold {dtype}"));
+            return Err(match dtype.class() {
+                Class::Float => error.with_hint("`--dtype f32` or another makes it one it can"),
+                _ => error.with_hint(format!("`-x '{}'` leaves it out", tensor.name)),
+            });
         }
     };
     Ok((real, Reason::Pairs))

@@ -59,6 +59,22 @@ fn a_flat_dict_is_written_as_torch_does() {
     }
 }
 
+/// `numpy.save` writes the same bytes.
+#[test]
+fn an_array_is_written_as_numpy_does() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["bool", "uint8", "int64", "float16", "float64", "complex64"] {
+        let path = testdata("numpy").join(format!("{name}.npy"));
+        let target = folder.path().join("ours.npy");
+        write(format::open(&path).unwrap(), &target).unwrap();
+        let (theirs, ours) = (
+            std::fs::read(&path).unwrap(),
+            std::fs::read(&target).unwrap(),
+        );
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
+
 /// Every kind of file that is written, read by the library that owns it. `CKPT_PYTHON` names a
 /// Python that has torch, numpy, safetensors and gguf; without one there is nothing to ask.
 #[test]
@@ -78,6 +94,15 @@ fn the_library_that_owns_a_format_reads_what_is_written() {
         ("safetensors/torch.safetensors", "pt"),
         ("gguf/shapes.gguf", "pt"),
         ("pytorch/flat.pt", "safetensors"),
+        ("gguf/metadata.gguf", "gguf"),
+        ("gguf/types.gguf", "gguf"),
+        ("gguf/shapes.gguf", "gguf"),
+        ("gguf/alignment-64.gguf", "gguf"),
+        ("gguf/version-1.gguf", "gguf"),
+        ("pytorch/training.pt", "gguf"),
+        ("pytorch/training.pt", "npz"),
+        ("pytorch/strides.pt", "npz"),
+        ("pytorch/bare-tensor.pt", "npy"),
     ] {
         let target = folder.path().join(format!("out.{extension}"));
         let written = format::open(&testdata(source)).and_then(|source| write(source, &target));

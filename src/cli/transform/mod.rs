@@ -1,6 +1,7 @@
 //! What convert and prune share: from a checkpoint that is ready to written outputs and a
 //! report.
 
+pub(crate) mod metadata;
 mod report;
 
 pub(crate) use report::{Dropped, Report};

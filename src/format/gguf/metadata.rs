@@ -4,15 +4,16 @@ use super::fields::{Fields, Tally, Text};
 use super::types::ValueType;
 use crate::error::{Error, Result};
 use crate::format::ReadOptions;
+use crate::io::ByteOrder;
 use crate::limits;
-use crate::model::{Array, Level, Note, Value};
+use crate::model::{Array, Level, Note, Storage, Value};
 use std::collections::HashSet;
 
 /// The alignment of a file that states none.
-const DEFAULT_ALIGNMENT: u64 = 32;
+pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
 
 /// The key that states another one.
-const ALIGNMENT_KEY: &str = "general.alignment";
+pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
 
 /// Of a tensor that was reshaped so that its rows are whole blocks: the shape it had.
 const ORIGINAL_SHAPE: &str = "comfy.gguf.orig_shape.";
@@ -23,6 +24,8 @@ pub(super) struct Metadata {
     pub(super) entries: Vec<(String, Value)>,
     /// The type of each value, by key.
     pub(super) types: Vec<(String, &'static str)>,
+    /// Where the bytes of texts and arrays lie, by key, if a file that is written has the same.
+    pub(super) stored: Vec<(String, Storage)>,
     /// Tensor data is aligned to this many bytes: a power of two.
     pub(super) alignment: u64,
     altered_texts: Tally,
@@ -64,6 +67,7 @@ impl Metadata {
             self.original_shapes.add(&key, at);
         }
         let kind = read_type(fields)?;
+        let start = fields.cursor.position();
         let mut values = Values {
             fields,
             options,
@@ -73,6 +77,12 @@ impl Metadata {
         let (value, type_name) = values.read(kind)?;
         if key == ALIGNMENT_KEY {
             self.alignment = alignment(&value).map_err(|error| error.at(at))?;
+        }
+        let is_as_written = fields.version > 1 && fields.cursor.order() == ByteOrder::Little;
+        if is_as_written && matches!(kind, ValueType::Text | ValueType::Array) {
+            let len = fields.cursor.position().saturating_sub(start);
+            let stored = Storage::extent(fields.cursor.source(), start, len);
+            self.stored.push((key.clone(), stored));
         }
         self.types.push((key.clone(), type_name));
         self.entries.push((key, value));
@@ -124,7 +134,7 @@ fn read_type(fields: &mut Fields<'_>) -> Result<ValueType> {
         .ok_or_else(|| Error::malformed(format!("value type {id}; 0 to 12 exist")).at(at))
 }
 
-fn alignment(value: &Value) -> Result<u64> {
+pub(super) fn alignment(value: &Value) -> Result<u64> {
     let found = value.as_u64().filter(|found| found.is_power_of_two());
     found.ok_or_else(|| {
         let found = match value {

@@ -21,20 +21,23 @@
 //! | `metadata.rs` | key-value pairs |
 //! | `tensors.rs` | tensor infos, and whether their data lies in the file |
 //! | `read.rs` | the file from front to back |
+//! | `write.rs`, `encode.rs` | a file from front to back; values of metadata |
 //! | `split.rs` | `NAME-00001-of-00003.gguf` and its siblings |
 //!
 //! What ggml refuses because it could not be read safely is an error here too; what it refuses
 //! only because no writer of its own would do it is a note. Source: gguf.h, gguf.cpp and
 //! docs/gguf.md of ggml.
 
+mod encode;
 mod fields;
 mod metadata;
 mod read;
 pub(super) mod split;
 mod tensors;
 mod types;
+mod write;
 
-use super::{Format, ReadOptions};
+use super::{Format, ReadOptions, Writer};
 use crate::error::Result;
 use crate::io::Source;
 use crate::model::Checkpoint;
@@ -53,6 +56,10 @@ impl Format for Gguf {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["gguf"]
+    }
+
+    fn writer(&self, _extension: &str) -> Option<&dyn Writer> {
+        Some(self)
     }
 
     fn detect(&self, head: &[u8], _source: &Source) -> bool {

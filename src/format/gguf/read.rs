@@ -40,6 +40,7 @@ pub(super) fn read(source: &Source, options: &ReadOptions) -> Result<Checkpoint>
         variant: variant(&fields),
         metadata: metadata.entries,
         metadata_types: metadata.types,
+        stored_metadata: metadata.stored,
         notes,
         tensors,
         ..Checkpoint::default()

@@ -12,9 +12,9 @@ use crate::model::{Checkpoint, Level, Note};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-const NUMBER: &str = "split.no";
-const COUNT: &str = "split.count";
-const TENSORS: &str = "split.tensors.count";
+pub(super) const NUMBER: &str = "split.no";
+pub(super) const COUNT: &str = "split.count";
+pub(super) const TENSORS: &str = "split.tensors.count";
 
 /// If `part`, read from `path`, is one of several, all of them as one checkpoint.
 ///
@@ -190,6 +190,9 @@ impl Whole {
                     self.keys.insert(key.to_owned(), index);
                     self.checkpoint.metadata.push(entry.clone());
                     self.checkpoint.metadata_types.push(kind.clone());
+                    let stored = part.stored_metadata.iter();
+                    let stored = stored.clone().filter(|(known, _)| known == key);
+                    self.checkpoint.stored_metadata.extend(stored.cloned());
                 }
             }
         }

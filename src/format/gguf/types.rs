@@ -47,6 +47,20 @@ impl ValueType {
         Some(row.0)
     }
 
+    /// The type called `name`: `u32`, `str`.
+    pub(super) fn from_name(name: &str) -> Option<ValueType> {
+        let row = VALUE_TYPES.iter().find(|row| row.1 == name);
+        row.map(|row| row.0)
+    }
+
+    /// The number that files give it.
+    pub(super) fn id(self) -> u32 {
+        let index = VALUE_TYPES.iter().position(|row| row.0 == self);
+        index
+            .and_then(|index| u32::try_from(index).ok())
+            .unwrap_or(u32::MAX)
+    }
+
     /// `u32`, `str`, `arr`.
     pub(super) fn name(self) -> &'static str {
         self.row().1
@@ -132,6 +146,17 @@ pub(super) fn tensor_type(id: u32) -> DType {
     // Linear: 35 rows, the common ones first.
     let found = TENSOR_TYPES.iter().find(|(number, _)| *number == id);
     found.map_or(DType::Unknown(id), |(_, dtype)| *dtype)
+}
+
+/// The number of a dtype; `None` if GGUF has no such type.
+pub(super) fn tensor_number(dtype: DType) -> Option<u32> {
+    let found = TENSOR_TYPES.iter().find(|(_, known)| *known == dtype);
+    found.map(|(number, _)| *number)
+}
+
+/// Every dtype that has a number.
+pub(super) fn dtypes() -> impl Iterator<Item = DType> {
+    TENSOR_TYPES.iter().map(|(_, dtype)| *dtype)
 }
 
 /// The name of a type that was dropped from the format.

@@ -22,8 +22,9 @@ mod literal;
 mod object;
 mod read;
 mod text;
+mod write;
 
-use super::{Format, ReadOptions};
+use super::{Format, ReadOptions, Writer};
 use crate::error::Result;
 use crate::io::Source;
 use crate::io::archive::Archive;
@@ -51,6 +52,14 @@ impl Format for Numpy {
         &["npy", "npz"]
     }
 
+    fn writer(&self, extension: &str) -> Option<&dyn Writer> {
+        match extension {
+            "npy" => Some(&write::Npy),
+            "npz" => Some(&write::Npz),
+            _ => None,
+        }
+    }
+
     fn detect(&self, head: &[u8], source: &Source) -> bool {
         head.starts_with(MAGIC) || may_be_npz(head) && is_npz(source)
     }
@@ -63,14 +72,17 @@ impl Format for Numpy {
     }
 }
 
-/// Whether the first member of a zip is called like an array. Saves reading the directory of
+/// Whether the first member of a zip is called like an array, or there is none. Saves reading the directory of
 /// archives that are something else.
 fn may_be_npz(head: &[u8]) -> bool {
     // A member's own header: 26 bytes, lengths of name and extra field, name.
     let length = head.get(26..28).and_then(|bytes| bytes.try_into().ok());
     let length = length.map_or(0, u16::from_le_bytes);
     let name = head.get(30..).and_then(|rest| rest.get(..length.into()));
-    Archive::is_zip(head) && name.is_some_and(|name| name.ends_with(MEMBER_SUFFIX.as_bytes()))
+    let is_empty = head.starts_with(b"PK\x05\x06");
+    is_empty
+        || Archive::is_zip(head)
+            && name.is_some_and(|name| name.ends_with(MEMBER_SUFFIX.as_bytes()))
 }
 
 /// Whether all members of a zip are called like arrays. One that cannot be read is taken for

@@ -84,9 +84,14 @@ impl<'a> Part<'a> {
 
     /// What a format without metadata says about it, if there is any.
     pub fn metadata_note(&self) -> Option<String> {
-        let count = self.checkpoint.metadata.len();
-        let is_there = count > 0;
-        is_there.then(|| format!("the format has no metadata; {count} entries are left out"))
+        const SHOWN: usize = 8;
+        let keys = self.checkpoint.metadata.iter().map(|(key, _)| key.as_str());
+        let mut shown: Vec<&str> = keys.clone().take(SHOWN).collect();
+        if keys.count() > SHOWN {
+            shown.push("...");
+        }
+        let shown_keys = shown.join(", ");
+        (!shown.is_empty()).then(|| format!("the format has no metadata; left out: {shown_keys}"))
     }
 }
 

@@ -24,6 +24,8 @@ const MASK_32: u64 = 0xffff_ffff;
 const LOCAL_LEN: u64 = 30;
 const DIRECTORY_ENTRY_LEN: u64 = 46;
 const END_LEN: u64 = 56 + 20 + 22;
+/// A zip without members is only the last of those.
+const EMPTY_LEN: u64 = 22;
 /// "FB", and how much filler follows.
 const FILLER_HEAD: u64 = 4;
 
@@ -175,9 +177,11 @@ impl ZipPlan {
 
     /// Bytes of the zip with the members so far.
     pub fn len(&self) -> u64 {
-        self.cursor
-            .saturating_add(self.directory_len)
-            .saturating_add(END_LEN)
+        if self.is_empty() {
+            return EMPTY_LEN;
+        }
+        let end = self.cursor.saturating_add(self.directory_len);
+        end.saturating_add(END_LEN)
     }
 
     /// Whether there is no member yet.
@@ -285,6 +289,12 @@ impl ZipPlan {
     fn push_end(&self, out: &mut Vec<u8>) {
         let count = self.members.len() as u64;
         let end = self.cursor.saturating_add(self.directory_len);
+        // An empty zip is recognised by its end record.
+        if count == 0 {
+            out.extend_from_slice(b"PK\x05\x06");
+            out.extend_from_slice(&[0; 18]);
+            return;
+        }
         out.extend_from_slice(b"PK\x06\x06");
         out.extend_from_slice(&44u64.to_le_bytes());
         // Made by version 3.0 on Unix, needs 4.5.

@@ -104,6 +104,7 @@ pub fn prune(mut checkpoint: Checkpoint, options: &Options) -> Result<Pruned> {
         variant: checkpoint.variant,
         metadata: checkpoint.metadata,
         metadata_types: checkpoint.metadata_types,
+        stored_metadata: checkpoint.stored_metadata,
         tensors,
         ..Checkpoint::default()
     };
