@@ -72,6 +72,16 @@ pub fn read_small_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     source.read_vec(0, source.len())
 }
 
+/// A whole small text file; `limit` in bytes. Errors name the file.
+pub fn read_small_text(path: &Path, limit: u64) -> Result<String> {
+    let name = path.to_string_lossy();
+    let bytes = read_small_file(path, limit).map_err(|error| error.in_file(&name))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to() as u64;
+        Error::malformed("is no UTF-8").at(offset).in_file(&name)
+    })
+}
+
 /// Removes a file, as far as that is possible.
 pub fn remove_file(path: &Path) {
     // This undoes what failed; the failure is what the caller hears of.

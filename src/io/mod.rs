@@ -22,7 +22,7 @@ mod source;
 pub use cursor::Cursor;
 pub use folder::{
     FolderEntry, file_exists, free_space, is_folder, is_outside, list_folder, read_small_file,
-    remove_file,
+    read_small_text, remove_file,
 };
 pub use inflate::{Codec, Packed, inflate, inflate_stream};
 pub use sink::{Sink, SinkOptions};

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod inspect;
 pub mod prune;
 pub mod root;
+pub mod schema;
 pub mod select;
 pub mod show;
 pub mod stats;

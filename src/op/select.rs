@@ -15,7 +15,7 @@ pub struct Selection {
 
 /// One pattern on full tensor names.
 #[derive(Clone, Debug)]
-struct Pattern {
+pub(super) struct Pattern {
     /// As the caller wrote it.
     text: String,
     matcher: Matcher,
@@ -171,13 +171,14 @@ impl Root {
 }
 
 impl Pattern {
-    fn read(text: &str) -> Result<Pattern> {
+    /// Reads a glob, or a regular expression after `re:`.
+    pub(super) fn read(text: &str) -> Result<Pattern> {
         let invalid =
             |reason: &str| Error::usage(format!("`{text}` is no valid pattern: {reason}"));
         let matcher = match text.strip_prefix("re:") {
             Some(expression) => {
                 let read = regex::Regex::new(expression);
-                Matcher::Regex(read.map_err(|e| invalid(&reason(&e.to_string())))?)
+                Matcher::Regex(read.map_err(|e| invalid(&regex_reason(&e.to_string())))?)
             }
             None => {
                 let glob = globset::GlobBuilder::new(text)
@@ -194,7 +195,7 @@ impl Pattern {
         })
     }
 
-    fn matches(&self, name: &str) -> bool {
+    pub(super) fn matches(&self, name: &str) -> bool {
         match &self.matcher {
             // A name with brackets in it may also be given as it stands.
             Matcher::Glob(glob) => self.text == name || glob.is_match(name),
@@ -239,12 +240,12 @@ impl Pattern {
 
 /// What is wrong with a regular expression: the crate draws the place on several lines, and
 /// says it on the last.
-fn reason(message: &str) -> String {
+pub(super) fn regex_reason(message: &str) -> String {
     let last = message.lines().last().unwrap_or_default().trim();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-fn read_dtype(name: &str) -> Result<DType> {
+pub(super) fn read_dtype(name: &str) -> Result<DType> {
     DType::from_name(name).ok_or_else(|| {
         Error::usage(format!("`{name}` is no dtype")).with_hint(
             "dtypes are written as in safetensors (F32, BF16, F8_E4M3, I64) or ggml (Q4_0, Q4_K)",

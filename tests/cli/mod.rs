@@ -5,6 +5,7 @@ mod convert;
 mod hash;
 mod inspect;
 mod prune;
+mod schema;
 mod show;
 mod support;
 mod usage;

@@ -8,6 +8,7 @@ mod identity;
 mod inspect;
 mod prune;
 mod root;
+mod schema;
 mod select;
 mod show;
 mod stats;

@@ -7,12 +7,14 @@ mod sarif;
 use super::args::{Format, Global};
 use super::report::{self, Report};
 use super::{Status, json, output};
-use ckpt::format::examine;
+use ckpt::format::{beside, examine};
+use ckpt::io::read_small_text;
 use ckpt::model::{Level, Note};
 use ckpt::op::audit::{self, Audit};
+use ckpt::op::schema::{Schema, config};
 use ckpt::report::{Page, Writer};
 use ckpt::safety::Policy;
-use ckpt::{Error, Result};
+use ckpt::{Error, Result, limits};
 use clap::ValueEnum;
 use document::Document;
 use serde::Serialize;
@@ -30,6 +32,8 @@ Examples:
   ckpt audit *.ckpt --fail-on danger         only what would run code fails
   ckpt audit model.pt --allow-global my_models.Encoder
   ckpt audit model.pt --json | jq -r .verdict
+  ckpt audit new.safetensors --schema model.toml   names, dtypes and shapes, as `ckpt inspect
+                                             --as-schema` wrote them from a good checkpoint
   ckpt audit models/ --format sarif -o audit.sarif
   ckpt audit --list-rules                    what is looked for
 
@@ -45,6 +49,9 @@ pub(crate) struct Args {
     /// Take an import for harmless; repeatable
     #[arg(long, value_name = "MODULE.NAME")]
     allow_global: Vec<String>,
+    /// Hold names, dtypes and shapes against a schema (TOML or JSON)
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// Show every rule, and look at nothing
     #[arg(long, conflicts_with = "paths")]
     list_rules: bool,
@@ -77,6 +84,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         args,
         global,
         policy: policy(&args.allow_global)?,
+        schema: args.schema.as_deref().map(read_schema).transpose()?,
     };
     match global.format() {
         Format::Sarif => request.write_sarif(),
@@ -98,17 +106,29 @@ fn policy(allowed: &[String]) -> Result<Policy> {
     })
 }
 
+fn read_schema(path: &Path) -> Result<Schema> {
+    let text = read_small_text(path, limits::INDEX)?;
+    Schema::read(&text).map_err(|error| error.in_file(&path.to_string_lossy()))
+}
+
 /// What was asked for.
 struct Request<'a> {
     args: &'a Args,
     global: &'a Global,
     policy: Policy,
+    schema: Option<Schema>,
 }
 
 impl Request<'_> {
     fn audit(&self, path: &Path) -> Result<Audit> {
-        let examined = examine(path, &self.policy)?;
+        let mut examined = examine(path, &self.policy)?;
         let checkpoint = examined.checkpoint.as_ref();
+        if let (Some(schema), Some(checkpoint)) = (&self.schema, checkpoint) {
+            examined.notes.extend(schema.check(checkpoint)?);
+        }
+        if let (Some(config), Some(checkpoint)) = (beside(path).config, checkpoint) {
+            examined.notes.extend(config::check(&config, checkpoint)?);
+        }
         Ok(audit::audit(&examined.path, checkpoint, examined.notes))
     }
 

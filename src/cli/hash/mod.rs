@@ -9,7 +9,7 @@ use super::report::{self, Report};
 use super::{Status, output};
 use ckpt::format;
 use ckpt::format::digest::{FileHashes, hash_files};
-use ckpt::io::{Source, read_small_file};
+use ckpt::io::{Source, read_small_text};
 use ckpt::model::{Checkpoint, Level};
 use ckpt::op::hash::manifest::{self, Comparison, Manifest};
 use ckpt::op::hash::{self, Algorithm, GgufHashes, Hashes};
@@ -264,11 +264,6 @@ impl Report for Request<'_> {
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest> {
-    let name = path.to_string_lossy();
-    let bytes = read_small_file(path, limits::INDEX).map_err(|error| error.in_file(&name))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to() as u64;
-        Error::malformed("is no UTF-8").at(offset).in_file(&name)
-    })?;
-    manifest::read(&text).map_err(|error| error.in_file(&name))
+    let text = read_small_text(path, limits::INDEX)?;
+    manifest::read(&text).map_err(|error| error.in_file(&path.to_string_lossy()))
 }

@@ -7,14 +7,15 @@ mod tables;
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::report::{self, Report};
-use ckpt::Result;
 use ckpt::format::{self, ReadOptions};
 use ckpt::model::Checkpoint;
 use ckpt::op::identity::{self, Identity};
 use ckpt::op::inspect::{self, Order};
 use ckpt::op::root::{self, Choice, LeftOut};
+use ckpt::op::schema;
 use ckpt::op::select::Selection;
 use ckpt::report::Page;
+use ckpt::{Error, Result};
 use clap::ValueEnum;
 use document::Document;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,8 @@ use std::path::{Path, PathBuf};
   ckpt inspect checkpoint.pt --root optimizer    one part of a training checkpoint
   ckpt inspect model.pt --flat --sort size       every tensor, the largest first
   ckpt inspect model.pt -i '*.bias' --tree       a selection, as a tree with subtotals
-  ckpt inspect *.safetensors --json | jq '.[].totals.bytes'")]
+  ckpt inspect *.safetensors --json | jq '.[].totals.bytes'
+  ckpt inspect good.safetensors --as-schema > model.toml; ckpt audit new.safetensors --schema model.toml")]
 pub(crate) struct Args {
     /// Files, indexes or folders
     #[arg(required = true, value_name = "PATH")]
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     /// The other way round
     #[arg(long)]
     reverse: bool,
+    /// What a checkpoint must be like to be of this form, for `ckpt audit --schema` (TOML)
+    #[arg(long, conflicts_with_all = ["flat", "tree", "metadata", "sort", "reverse"])]
+    as_schema: bool,
     #[command(flatten)]
     selection: SelectionArgs,
     #[command(flatten)]
@@ -87,6 +92,14 @@ struct Found {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
+    if args.as_schema {
+        global.require_format("inspect --as-schema", &[Format::Table])?;
+        if args.paths.len() > 1 {
+            let found = args.paths.len();
+            let message = format!("a schema is of one checkpoint, but {found} paths are given");
+            return Err(Error::usage(message));
+        }
+    }
     report::run(&Request::new(args, global)?, global, &args.paths)
 }
 
@@ -162,6 +175,11 @@ impl Report for Request<'_> {
         };
         page::page(found, listing, self.args.metadata)
     }
+    fn lines(&self, found: &Found) -> Option<String> {
+        let is_wanted = self.args.as_schema;
+        is_wanted.then(|| schema::write::write(&found.checkpoint))
+    }
+
     fn status(&self, _: &Found) -> Status {
         Status::Done
     }

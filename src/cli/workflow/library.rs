@@ -3,7 +3,7 @@
 use crate::cli::args::Global;
 use crate::cli::progress::Bar;
 use ckpt::format::{self, digest, yaml};
-use ckpt::io::{Source, list_folder, read_small_file};
+use ckpt::io::{Source, list_folder, read_small_text};
 use ckpt::model::Checkpoint;
 use ckpt::op::workflow::{
     Catalogue, Digest, Library, ModelFile, ModelFolder, Workflow, extra_folders, standard_folders,
@@ -59,11 +59,7 @@ fn folder_names(path: &Path) -> Result<Vec<String>> {
 }
 
 fn read_extra(path: &Path, folders: &mut Vec<ModelFolder>) -> Result<()> {
-    let bytes = read_small_file(path, limits::YAML)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to() as u64;
-        Error::malformed("is no UTF-8").at(offset)
-    })?;
+    let text = read_small_text(path, limits::YAML)?;
     let beside = path.parent().unwrap_or(Path::new(""));
     extra_folders(&yaml::parse(&text)?, beside, expand, folders)
 }

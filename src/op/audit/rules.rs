@@ -52,6 +52,42 @@ use Level::{Danger, Error, Info, Warning};
 /// Every rule, by family and then by name.
 pub static RULES: &[Rule] = &[
     rule(
+        "config-mismatch",
+        Structure,
+        Warning,
+        "a shape or a number of layers is not what the `config.json` beside it implies",
+    ),
+    rule(
+        "schema-count",
+        Structure,
+        Error,
+        "more or fewer tensors match a pattern of the schema than it says",
+    ),
+    rule(
+        "schema-dtype",
+        Structure,
+        Error,
+        "a tensor has another dtype than the schema says",
+    ),
+    rule(
+        "schema-missing",
+        Structure,
+        Error,
+        "a tensor that the schema names is not there",
+    ),
+    rule(
+        "schema-shape",
+        Structure,
+        Error,
+        "a tensor has another shape than the schema says",
+    ),
+    rule(
+        "schema-unexpected",
+        Structure,
+        Error,
+        "a tensor is there that the schema does not name",
+    ),
+    rule(
         "archive",
         Structure,
         Info,

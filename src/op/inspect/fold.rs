@@ -49,8 +49,17 @@ struct Family<'a> {
     is_plain: bool,
 }
 
-/// Folds `tensors`, in order of first occurrence.
+/// Folds `tensors`, in order of first occurrence. Very long lists of numbers are cut.
 pub fn fold(tensors: &[Tensor]) -> Vec<Row> {
+    fold_up_to(RUNS, tensors)
+}
+
+/// Folds `tensors` under names with all of their numbers.
+pub fn fold_whole(tensors: &[Tensor]) -> Vec<Row> {
+    fold_up_to(usize::MAX, tensors)
+}
+
+fn fold_up_to(runs: usize, tensors: &[Tensor]) -> Vec<Row> {
     let mut places: HashMap<Family<'_>, usize> = HashMap::new();
     let mut members: Vec<Vec<Member>> = Vec::new();
     for (index, tensor) in tensors.iter().enumerate() {
@@ -70,7 +79,7 @@ pub fn fold(tensors: &[Tensor]) -> Vec<Row> {
     let mut rows = Vec::new();
     for family in members {
         for grid in grids(family) {
-            rows.push(row(tensors, &grid));
+            rows.push(row(tensors, &grid, runs));
         }
     }
     rows.sort_by_key(|row: &Row| row.first);
@@ -84,13 +93,13 @@ struct Grid {
     tensors: Vec<usize>,
 }
 
-fn row(tensors: &[Tensor], grid: &Grid) -> Row {
+fn row(tensors: &[Tensor], grid: &Grid, runs: usize) -> Row {
     let first = &tensors[grid.tensors[0]];
     let all = || grid.tensors.iter().map(|&index| &tensors[index]);
     Row {
         name: match grid.tensors.len() {
             1 => first.name.clone(),
-            _ => pattern(&first.name, &grid.axes),
+            _ => pattern(&first.name, &grid.axes, runs),
         },
         count: grid.tensors.len() as u64,
         dtype: first.dtype,
@@ -138,13 +147,13 @@ fn is_separator(byte: u8) -> bool {
 }
 
 /// Puts a name together again, with a set of numbers in each place.
-fn pattern(name: &str, axes: &[Vec<u32>]) -> String {
+fn pattern(name: &str, axes: &[Vec<u32>], runs: usize) -> String {
     let (pieces, _) = cut(name);
     let mut out = String::new();
     for (index, piece) in pieces.iter().enumerate() {
         out.push_str(piece);
         if let Some(numbers) = axes.get(index) {
-            out.push_str(&braces(numbers));
+            out.push_str(&braces_up_to(runs, numbers));
         }
     }
     out
@@ -152,13 +161,17 @@ fn pattern(name: &str, axes: &[Vec<u32>]) -> String {
 
 /// Distinct ascending numbers as a shell would expand them: `{0,1,3..31}`, `{0..30..2}`.
 pub(super) fn braces(numbers: &[u32]) -> String {
+    braces_up_to(RUNS, numbers)
+}
+
+fn braces_up_to(most: usize, numbers: &[u32]) -> String {
     if let [only] = numbers {
         return only.to_string();
     }
     let mut runs = Vec::new();
     let mut rest = numbers;
     while let [first, following @ ..] = rest {
-        if runs.len() == RUNS {
+        if runs.len() == most {
             runs.push("...".to_owned());
             break;
         }
