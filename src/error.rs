@@ -42,6 +42,7 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: Kind,
+    rule: Option<&'static str>,
     message: String,
     place: Place,
     hint: Option<String>,
@@ -53,6 +54,7 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
         Error(Box::new(Inner {
             kind,
+            rule: None,
             message: message.into(),
             place: Place::default(),
             hint: None,
@@ -122,12 +124,20 @@ impl Error {
         self
     }
 
-    /// The rule under which it is a finding: whether the file is wrong, or could not be examined.
+    /// Says under which rule an audit lists it, where its kind does not say enough.
+    #[must_use]
+    pub fn under(mut self, rule: &'static str) -> Error {
+        self.0.rule.get_or_insert(rule);
+        self
+    }
+
+    /// The rule under which an audit lists it: whether the file is wrong, or could not be
+    /// examined.
     pub fn rule(&self) -> &'static str {
-        match self.kind() {
+        self.0.rule.unwrap_or(match self.kind() {
             Kind::Malformed => "malformed",
             _ => "not-examined",
-        }
+        })
     }
 
     /// Whose fault it is.

@@ -58,7 +58,15 @@ pub fn examine(path: &Path, policy: &Policy) -> Result<Examined> {
         is_known &= scan.is_known;
         examined.files = examined.files.saturating_add(1);
         let place = |note: Note| note.in_file(source.name());
-        found.extend(scan.notes.into_iter().map(place));
+        let templates = templates(&source);
+        found.extend(scan.notes.into_iter().chain(templates).map(place));
+    }
+    if let Some(checkpoint) = &examined.checkpoint {
+        found.extend(safety::scan_metadata(
+            &examined.path,
+            &checkpoint.metadata,
+            policy,
+        ));
     }
     if let Some(error) = failure {
         examined
@@ -109,6 +117,21 @@ fn failure_note(error: &Error, is_known: bool, found: &[Note]) -> Option<Note> {
         return Some(note);
     }
     Some(note_of(error, Level::Error))
+}
+
+/// Notes on the templates of a file that holds some.
+fn templates(source: &Source) -> Vec<Note> {
+    let name = source.name().rsplit(['/', '\\']).next().unwrap_or_default();
+    let holds = name.ends_with(".jinja")
+        || matches!(
+            name,
+            "tokenizer_config.json" | "chat_template.json" | "processor_config.json"
+        );
+    if !holds || source.len() > limits::METADATA_TEXT {
+        return Vec::new();
+    }
+    let bytes = source.read_prefix(0, source.len()).unwrap_or_default();
+    safety::scan_templates(name, &String::from_utf8_lossy(&bytes))
 }
 
 /// A failure as a note.

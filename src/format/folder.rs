@@ -213,7 +213,7 @@ fn numbered_shards<'a>(first: &Numbered<'_>, candidates: &[&'a FolderEntry]) -> 
             first.name_of(number),
             first.total
         );
-        return Err(Error::malformed(message));
+        return Err(Error::malformed(message).under("missing-shard"));
     }
     let inside = shards
         .into_iter()
@@ -238,7 +238,7 @@ fn open_numbered(
 }
 
 /// A shard's name: `STEM-00001-of-00003.EXT`.
-struct Numbered<'a> {
+pub(super) struct Numbered<'a> {
     stem: &'a str,
     number: u64,
     total: u64,
@@ -262,6 +262,13 @@ impl<'a> Numbered<'a> {
             digits: total.len(),
             extension,
         })
+    }
+
+    /// Whether `a` and `b` are called like shards of one set, whatever they count.
+    pub(super) fn are_of_one_set(a: &str, b: &str) -> bool {
+        let parts =
+            |name| Numbered::parse(name).map(|n| (n.stem.to_owned(), n.extension.to_owned()));
+        parts(a).is_some_and(|a| parts(b) == Some(a))
     }
 
     fn is_sibling_of(&self, other: &Numbered<'_>) -> bool {

@@ -229,7 +229,7 @@ impl<'a> Cursor<'a> {
 
     fn ends(&self, len: u64) -> Error {
         let message = format!("needs {len} bytes, but only {} remain", self.remaining());
-        self.malformed(message)
+        self.malformed(message).under("truncated")
     }
 }
 

@@ -223,6 +223,7 @@ impl Source {
     fn ends(&self, offset: u64, len: u64) -> Error {
         let remain = self.len.saturating_sub(offset);
         Error::malformed(format!("needs {len} bytes, but only {remain} remain"))
+            .under("truncated")
             .at(self.file_offset(offset))
             .in_file(self.name())
     }

@@ -7,11 +7,14 @@
 //! | what bytes are, by how they begin | `content.rs` |
 //! | what a pickle would do | `judge.rs` |
 //! | what is harmless and what is dangerous | `globals.rs`, `names.rs` |
+//! | code that lies openly in a zip: TorchScript, Keras | `carriers.rs` |
+//! | templates and metadata | `texts.rs` |
 //! | calls and values as text | `show.rs` |
 //! | the notes of readers | `imports.rs` |
 //!
 //! What cannot be looked into is never clean: it is a note of level `Error`.
 
+mod carriers;
 mod content;
 mod files;
 mod globals;
@@ -19,9 +22,11 @@ mod imports;
 mod judge;
 mod names;
 mod show;
+mod texts;
 mod zips;
 
 pub use imports::import_notes;
+pub use texts::{scan_metadata, scan_templates};
 
 use crate::io::Source;
 use crate::model::Note;

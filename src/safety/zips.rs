@@ -1,5 +1,6 @@
 //! Zips from all sides: what each kind of reader would find, and what is in it.
 
+use super::carriers;
 use super::content::HEAD;
 use super::files::{Scan, Spot};
 use crate::io::archive::{self, Content, Found, Oddity};
@@ -33,6 +34,7 @@ pub(super) fn scan(scan: &mut Scan<'_>, source: &Source, spot: &Spot) {
         }
         member(scan, source, found, &inside);
     }
+    carriers::scan(scan, source, &survey, spot);
     for &(start, end) in &survey.gaps {
         let len = end.saturating_sub(start);
         if len >= GAP {

@@ -332,9 +332,73 @@ def zips(book):
               "errors", finding("not-examined", "7z", member="m/a.7z"), status=2, why="a 7z archive in a zip")
 
 
+def gguf(metadata):
+    """A GGUF file of texts and no tensors."""
+    string = lambda value: struct.pack("<Q", len(value.encode())) + value.encode()
+    pairs = b"".join(string(key) + struct.pack("<I", 8) + string(value) for key, value in metadata.items())
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, len(metadata)) + pairs
+
+
+def safetensors(metadata, entries=None, data=b""):
+    header = json.dumps({"__metadata__": metadata, **(entries or {})}).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def keras(layers):
+    config = {"module": "keras", "class_name": "Sequential", "config": {"layers": layers}}
+    return zip_of([("metadata.json", b'{"keras_version": "3.5.0"}'), ("config.json", json.dumps(config).encode())])
+
+
+def layer(module, name, **config):
+    return {"module": module, "class_name": name, "config": config}
+
+
+DENSE = layer("keras.layers", "Dense", units=3)
+
+
+def carriers(book):
+    template = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m.content | trim }}{% endfor %}"
+    book.file("template.gguf", gguf({"general.architecture": "llama", "tokenizer.chat_template": template}), "clean",
+              why="a chat template as models have it")
+    escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
+    book.file("template-escape.gguf", gguf({"tokenizer.chat_template": escape}), "dangerous",
+              finding("template-escape", "__class__"), why="a template that reaches behind its values")
+    for name, value, verdict, wanted in [
+        ("pickle", LINE_ATTACK.decode(), "dangerous", finding(DANGER, CALL)),
+        ("base64", base64.b64encode(ATTACK).decode(), "dangerous", finding(DANGER, CALL)),
+        ("script", "#!/bin/sh\ntrue\n", "warnings", finding("script-in-metadata")),
+    ]:
+        book.file(f"metadata-{name}.safetensors", safetensors({"note": value}), verdict, wanted,
+                  why=f"a {name} in the metadata")
+    book.file("dense.keras", keras([DENSE]), "warnings", finding("not-read"), why="a Keras model without code of its own")
+    code = {"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}
+    book.file("lambda.keras", keras([DENSE, layer("keras.layers", "Lambda", function=code)]), "dangerous",
+              finding("keras-code", "Lambda", member="config.json"), why="a Lambda layer")
+    hook = {"module": "builtins", "class_name": "function", "config": "exec"}
+    book.file("function.keras", keras([layer("keras.layers", "Activation", activation=hook)]), "dangerous",
+              finding("keras-code", "builtins.exec"), why="a configuration that names a function of Python's")
+    book.file("class.keras", keras([layer("somewhere.layers", "Mine")]), "warnings", finding("keras-code", "somewhere.layers.Mine"),
+              why="a class of another library")
+    one = {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}
+    gap = {**one, "b": {"dtype": "U8", "shape": [2], "data_offsets": [6, 8]}}
+    overlap = {**one, "b": {"dtype": "U8", "shape": [4], "data_offsets": [2, 6]}}
+    for name, entries, size, rule in [("gap", gap, 8, "gap"), ("overlap", overlap, 6, "overlap"),
+                                      ("cut", one, 3, "truncated"), ("trailing", one, 5, "trailing-bytes")]:
+        book.file(f"{name}.safetensors", safetensors({}, entries, bytes(size)), "errors", finding(rule), why=rule)
+    case = {"Layer.w": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]},
+            "layer.w": {"dtype": "U8", "shape": [2], "data_offsets": [2, 4]}}
+    book.file("case.safetensors", safetensors({}, case, bytes(4)), "warnings",
+              finding("case-collision", "Layer.w", tensor="layer.w"), why="names that differ in case only")
+    view = a.tensor_v2(a.storage(0, numel=8192), 0, (2,), (1,))
+    sliced = archive([{"name": "m/data.pkl", "data": a.pickle_of({"w": view})},
+                      {"name": "m/data/0", "data": bytes(32768)}, {"name": "m/version", "data": b"3\n"}])
+    book.file("slice.pt", sliced, "warnings", finding("unseen-storage", "8 bytes"), why="two values of a storage of 8192")
+
+
 def make():
     book = Book()
-    for part in (harmless, plain_attacks, tricks, nested, zips):
+    for part in (harmless, plain_attacks, tricks, nested, zips, carriers):
         part(book)
     text_ = json.dumps(book.expected, indent=1, sort_keys=True)
     (book.folder / "expected.json").write_text(text_ + "\n")

@@ -213,7 +213,8 @@ impl DataSection<'_> {
         // An empty tensor may stand anywhere.
         if len > present {
             let message = format!("needs {len} bytes, but only {present} remain");
-            return Err(Error::malformed(message).at(self.source.file_offset(start)));
+            let error = Error::malformed(message).under("truncated");
+            return Err(error.at(self.source.file_offset(start)));
         }
         let storage = Storage::extent(self.source, start.min(self.source.len()), len);
         Ok(Payload::Stored(storage.with_order(self.order)))

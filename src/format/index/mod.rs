@@ -11,9 +11,10 @@ mod parse;
 
 use self::parse::{Index, parse};
 use super::ReadOptions;
+use super::folder::Numbered;
 use super::sharded::{self, Shard};
 use crate::error::{Error, Kind, Result};
-use crate::io::{file_exists, is_outside, read_small_file};
+use crate::io::{file_exists, is_outside, list_folder, read_small_file};
 use crate::limits;
 use crate::model::{Checkpoint, Level, Note, Value, Winner};
 use std::collections::{HashMap, HashSet};
@@ -44,6 +45,7 @@ fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
     if let Some(note) = outside_note(&index, folder) {
         notes.push(note);
     }
+    notes.extend(orphan_note(&index, folder));
     let winners = hold_together(&index, &shards, &mut notes)?;
     let mut checkpoint = sharded::join(shards, winners)?;
     checkpoint.make_names_unique(Winner::First);
@@ -77,7 +79,7 @@ fn check_files(index: &Index, folder: &Path) -> Result<()> {
         missing.len(),
         index.files.len()
     );
-    Err(Error::new(Kind::Io, message))
+    Err(Error::new(Kind::Io, message).under("missing-shard"))
 }
 
 /// Whether an index may name this file: below its own folder, on any system.
@@ -102,6 +104,28 @@ fn outside_note(index: &Index, folder: &Path) -> Option<Note> {
         "{count} shards are links to files outside the index's folder, the first is `{first}`"
     );
     Some(Note::new("linked-shard", Level::Info, text))
+}
+
+/// The note on shards that lie beside those of the index, but that it does not list.
+fn orphan_note(index: &Index, folder: &Path) -> Option<Note> {
+    let first = index.files.first()?;
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let entries = list_folder(folder).ok()?;
+    let is_orphan =
+        |name: &String| Numbered::are_of_one_set(name, first) && !index.files.contains(name);
+    let mut orphans = entries
+        .into_iter()
+        .map(|entry| entry.name)
+        .filter(is_orphan);
+    let orphan = orphans.next()?;
+    let count = orphans.count().saturating_add(1);
+    let text = format!(
+        "{count} shards lie beside the index, but it does not list them, the first is `{orphan}`"
+    );
+    Some(Note::new("orphan-shard", Level::Warning, text))
 }
 
 /// Holds index and shards against each other. Returns which shard a tensor is taken from,
@@ -183,7 +207,8 @@ impl Comparison<'_> {
                 self.absent.len(),
                 listed.len()
             );
-            return Err(Error::malformed(message).in_tensor(first));
+            let error = Error::malformed(message).under("missing-tensor");
+            return Err(error.in_tensor(first));
         }
         let groups = [
             (

@@ -275,7 +275,7 @@ fn check_len(header: &Header, element: &Element, place: &Place) -> Result<()> {
         let message = format!(
             "{name} {shape} takes {needed} bytes, but only {available} remain: {missing} are missing"
         );
-        return Err(place_at(Error::malformed(message)));
+        return Err(place_at(Error::malformed(message).under("truncated")));
     }
     Ok(())
 }

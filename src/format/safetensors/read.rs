@@ -40,7 +40,7 @@ fn header_length(source: &Source) -> Result<u64> {
     let place = |error: Error| error.at(source.file_offset(0));
     let Ok(bytes) = source.read_vec(0, LENGTH_BYTES) else {
         let message = format!("has {file} bytes; the header's length alone takes 8");
-        return Err(place(Error::malformed(message)));
+        return Err(place(Error::malformed(message).under("truncated")));
     };
     let length = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
     let available = file.saturating_sub(LENGTH_BYTES);
@@ -49,7 +49,7 @@ fn header_length(source: &Source) -> Result<u64> {
             "header says {length} bytes, but the file has {available} after its first 8: {} are missing",
             length.saturating_sub(available)
         );
-        return Err(place(Error::malformed(message)));
+        return Err(place(Error::malformed(message).under("truncated")));
     }
     let allowed = limits::SAFETENSORS_HEADER;
     if length > allowed {
@@ -216,7 +216,11 @@ impl Data<'_> {
         }
         let (begin, end) = (self.in_file(entry.begin), self.in_file(expected));
         let explanation = names.explanation(entries);
-        Err(Error::malformed(match before {
+        let rule = match before {
+            Some(_) if entry.begin < expected => "overlap",
+            _ => "gap",
+        };
+        let message = match before {
             Some(before) if entry.begin < expected => format!(
                 "data starts at byte {begin}, inside that of `{}`, which ends at byte {end}: they overlap by {} bytes{explanation}",
                 before.name,
@@ -226,7 +230,8 @@ impl Data<'_> {
                 "data starts at byte {begin}, but what stands before it ends at byte {end}: {} bytes belong to no tensor{explanation}",
                 begin.saturating_sub(end)
             ),
-        }))
+        };
+        Err(Error::malformed(message).under(rule))
     }
 
     /// Whether the data ends where the last entry does.
@@ -239,7 +244,8 @@ impl Data<'_> {
                 available.saturating_sub(needed),
                 self.in_file(needed)
             );
-            return Err(Error::malformed(message).at(self.in_file(needed)));
+            let error = Error::malformed(message).under("trailing-bytes");
+            return Err(error.at(self.in_file(needed)));
         }
         let Some(cut) = kept.iter().find(|entry| entry.end > available) else {
             return Ok(());
@@ -252,6 +258,7 @@ impl Data<'_> {
             needed.saturating_sub(available)
         );
         Err(Error::malformed(message)
+            .under("truncated")
             .at(self.in_file(cut.begin))
             .in_tensor(&cut.name))
     }
@@ -268,7 +275,7 @@ impl Data<'_> {
                 self.in_file(end),
                 self.in_file(available)
             );
-            return Err(place(Error::malformed(message)));
+            return Err(place(Error::malformed(message).under("truncated")));
         }
         let offset = self.start.saturating_add(begin);
         let length = end.saturating_sub(begin);

@@ -93,6 +93,7 @@ pub(super) fn find_directory(source: &Source) -> Result<(Directory, Option<Oddit
         return Err(Error::malformed(
             "has no zip directory at its end: it is truncated, or was never finished",
         )
+        .under("truncated")
         .at(source.file_offset(source.len())));
     };
     let end = tail_start.saturating_add(index as u64);
