@@ -78,6 +78,13 @@ pub fn examine(path: &Path, policy: &Policy) -> Result<Examined> {
     Ok(examined)
 }
 
+/// Adds to the notes of a checkpoint what in its file may carry code.
+pub fn scan(source: &Source, checkpoint: &mut Checkpoint, policy: &Policy) {
+    let end = data_ends(Some(checkpoint)).remove(source.name());
+    let scanned = safety::scan(source, end, policy);
+    checkpoint.notes.extend(scanned.notes);
+}
+
 impl Examined {
     /// Takes what the reader noticed, but for what was found anyway.
     fn take_reader_notes(&mut self, found: &[Note]) {
@@ -157,7 +164,7 @@ fn data_ends(checkpoint: Option<&Checkpoint>) -> BTreeMap<String, u64> {
 }
 
 /// The files that belong to a path.
-fn files_of(path: &Path, notes: &mut Vec<Note>) -> Result<Vec<PathBuf>> {
+pub(super) fn files_of(path: &Path, notes: &mut Vec<Note>) -> Result<Vec<PathBuf>> {
     if is_folder(path) {
         let mut files = Vec::new();
         below(path, path, 0, &mut files, notes)?;

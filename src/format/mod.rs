@@ -18,6 +18,7 @@
 )]
 
 mod beside;
+mod checksums;
 pub mod digest;
 mod examine;
 mod folder;
@@ -35,7 +36,8 @@ mod write;
 pub mod yaml;
 
 pub use beside::beside;
-pub use examine::{Examined, examine};
+pub use checksums::check_members;
+pub use examine::{Examined, examine, scan};
 pub use texts::{Text, read_texts};
 pub use write::layout::{Layout, Part, Splits, Ties, Writer};
 pub use write::{

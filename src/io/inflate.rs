@@ -88,6 +88,16 @@ struct Reader {
     position: u64,
 }
 
+impl Source {
+    /// Its bytes, front to back.
+    pub fn reader(&self) -> impl Read + Send + use<> {
+        Reader {
+            source: self.clone(),
+            position: 0,
+        }
+    }
+}
+
 impl Read for Reader {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         let remaining = self.source.len().saturating_sub(self.position);
@@ -105,13 +115,7 @@ impl Read for Reader {
 
 /// A reader of the inflated bytes of `packed`, front to back.
 pub fn inflate_stream(packed: &Source, codec: Codec) -> Box<dyn Read + Send> {
-    let reader = std::io::BufReader::with_capacity(
-        64 << 10,
-        Reader {
-            source: packed.clone(),
-            position: 0,
-        },
-    );
+    let reader = std::io::BufReader::with_capacity(64 << 10, packed.reader());
     match codec {
         Codec::Deflate => Box::new(DeflateDecoder::new(reader)),
         Codec::Gzip => Box::new(MultiGzDecoder::new(reader)),

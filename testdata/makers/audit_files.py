@@ -124,7 +124,7 @@ class Book:
         self.folder = folder("audit")
         self.expected = {}
 
-    def file(self, name, content, verdict, *findings, why, status=None):
+    def file(self, name, content, verdict, *findings, why, status=None, args=()):
         (self.folder / name).write_bytes(content)
         default = {"clean": 0}.get(verdict, 1)
         self.expected[name] = {
@@ -132,6 +132,7 @@ class Book:
             "verdict": verdict,
             "status": default if status is None else status,
             "findings": list(findings),
+            **({"args": args} if args else {}),
         }
 
 
@@ -396,9 +397,55 @@ def carriers(book):
     book.file("slice.pt", sliced, "warnings", finding("unseen-storage", "8 bytes"), why="two values of a storage of 8192")
 
 
+def weights(tensors):
+    """A safetensors file of F32 matrices: name, rows, columns, values."""
+    entries, data = {}, b""
+    for name, shape, values in tensors:
+        raw = floats(*values)
+        entries[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    return safetensors({"format": "pt"}, entries, data)
+
+
+def wave(count, scale=1.0, start=0):
+    """Values without a pattern that could look like a copy; exact in F32."""
+    return [scale * (((i + start) * 37 % 101) - 50) / 64 for i in range(count)]
+
+
+def values(book):
+    sane = [(f"layers.{i}.w", (4, 8), wave(32, start=i * 5)) for i in range(10)]
+    book.file("sane.safetensors", weights(sane), "clean", args=["--values"], why="ten layers of one scale")
+    outlier = [*sane[:4], ("layers.4.w", (4, 8), wave(32, 1000.0, 20)), *sane[5:]]
+    book.file("outlier.safetensors", weights(outlier), "warnings", finding("scale-outlier", "larger", tensor="layers.4.w"),
+              args=["--values"], why="one layer is a thousand times larger than its siblings")
+    broken = wave(32)
+    broken[7], broken[9] = float("nan"), float("-inf")
+    cases = [
+        ("nan", [("w", (4, 8), broken)], "errors", [
+            finding("nan", "1 of 32", tensor="w"), finding("nan", "element 7"), finding("infinite", "1 of 32")]),
+        ("zero", [("w", (4, 8), [0.0] * 32), ("b", (32,), [0.0] * 32)], "warnings", [
+            finding("all-zero", severity="warning", tensor="w"), finding("all-zero", severity="info", tensor="b")]),
+        ("constant", [("w", (4, 8), [0.5] * 32)], "warnings", [finding("constant", "0.5", tensor="w")]),
+        ("huge", [("w", (4, 8), [*wave(31), 70000.0])], "warnings", [finding("extreme-magnitude", "7e4", tensor="w")]),
+        ("copy", [("a", (40, 32), wave(1280)), ("b", (40, 32), wave(1280)), ("c", (40, 32), wave(1280, start=1))], "warnings",
+         [finding("duplicate-tensor", "`a`", tensor="b")]),
+        ("lora-idle", [("x.lora_down.weight", (4, 8), wave(32)), ("x.lora_up.weight", (8, 4), [0.0] * 32)], "warnings",
+         [finding("lora-idle", tensor="x.lora_up.weight")]),
+        ("lora-unpaired", [("x.lora_B.weight", (8, 4), wave(32))], "warnings", [finding("lora-unpaired", "x.lora_A.weight")]),
+    ]
+    for name, tensors, verdict, found in cases:
+        book.file(f"{name}.safetensors", weights(tensors), verdict, *found, args=["--values"], why=name)
+    book.file("huge-allowed.safetensors", weights(cases[3][1]), "clean", args=["--values", "--max-magnitude", "1e5"],
+              why="a larger magnitude is allowed")
+    wrong = archive([{"name": "m/data.pkl", "data": data_pkl()}, {"name": "m/version", "data": b"3\n"},
+                     {"name": "m/data/0", "data": floats(*range(6)), "crc": 1}])
+    book.file("checksum.pt", wrong, "warnings", finding("wrong-checksum", "00000001", member="m/data/0"), args=["--values"],
+              why="a storage with another checksum than declared")
+
+
 def make():
     book = Book()
-    for part in (harmless, plain_attacks, tricks, nested, zips, carriers):
+    for part in (harmless, plain_attacks, tricks, nested, zips, carriers, values):
         part(book)
     text_ = json.dumps(book.expected, indent=1, sort_keys=True)
     (book.folder / "expected.json").write_text(text_ + "\n")

@@ -36,7 +36,10 @@ fn finds_what_each_file_hides() {
     assert!(expectations.len() > 80, "{}", expectations.len());
     let mut failures = Vec::new();
     for (name, expected) in expectations {
-        let (found, status) = json(&[name]);
+        let mut args: Vec<&str> = vec![name];
+        let extra = expected.get("args").and_then(Value::as_array);
+        args.extend(extra.into_iter().flatten().filter_map(Value::as_str));
+        let (found, status) = json(&args);
         if status != expected["status"] {
             failures.push(format!("{name}: exit status {status}"));
         }
@@ -179,4 +182,24 @@ fn rules_are_listed() {
     assert!(ran.stdout.contains("dangerous-import"), "{}", ran.stdout);
     let (rules, _) = json(&["--list-rules"]);
     assert!(rules.as_array().unwrap().len() > 40);
+}
+
+/// Faults in data, which only reading it finds.
+#[test]
+fn with_values_broken_data_is_found() {
+    let mut failures = Vec::new();
+    for name in [
+        "zip-bomb.pt",
+        "zip-deflate-long.pt",
+        "zip-deflate-short.pt",
+        "sparse-index-negative.pt",
+        "sparse-index-too-large.pt",
+        "sparse-too-dense.pt",
+    ] {
+        let ran = ckpt_in(&testdata("bad"), &["audit", "--values", name]);
+        if ran.status == 0 || !ran.stdout.contains("verdict   errors") {
+            failures.push(format!("{name}: {}: {}", ran.status, ran.stdout));
+        }
+    }
+    assert_none("broken data is called clean", &failures);
 }

@@ -10,7 +10,17 @@ use std::path::Path;
 #[test]
 fn every_rule_stands_once() {
     let mut names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
-    assert!(names.len() > 40, "{names:?}");
+    assert!(names.len() > 60, "{names:?}");
+    let families: Vec<(&str, &str)> = RULES.iter().map(|r| (r.family.name(), r.name)).collect();
+    for pair in families.windows(2) {
+        let [(before, first), (after, second)] = pair else {
+            continue;
+        };
+        assert!(
+            before != after || first < second,
+            "{first} stands before {second}"
+        );
+    }
     names.sort_unstable();
     let count = names.len();
     names.dedup();

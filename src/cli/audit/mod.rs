@@ -5,13 +5,15 @@ mod page;
 mod sarif;
 
 use super::args::{Format, Global};
+use super::progress::Bar;
 use super::report::{self, Report};
 use super::{Status, json, output};
-use ckpt::format::{beside, examine};
+use ckpt::format::{beside, check_members, examine};
 use ckpt::io::read_small_text;
 use ckpt::model::{Level, Note};
-use ckpt::op::audit::{self, Audit};
+use ckpt::op::audit::{self, Audit, values};
 use ckpt::op::schema::{Schema, config};
+use ckpt::parallel::Silent;
 use ckpt::report::{Page, Writer};
 use ckpt::safety::Policy;
 use ckpt::{Error, Result, limits};
@@ -35,6 +37,7 @@ Examples:
   ckpt audit new.safetensors --schema model.toml   names, dtypes and shapes, as `ckpt inspect
                                              --as-schema` wrote them from a good checkpoint
   ckpt audit models/ --format sarif -o audit.sarif
+  ckpt audit model.safetensors --values      sane numbers too
   ckpt audit --list-rules                    what is looked for
 
 Exit status: 0 clean; 1 a finding reaches --fail-on; 2 something could not be examined."
@@ -52,6 +55,12 @@ pub(crate) struct Args {
     /// Hold names, dtypes and shapes against a schema (TOML or JSON)
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+    /// Read every value too: NaN, Inf, zeros, magnitudes, copies, outliers, checksums
+    #[arg(long)]
+    values: bool,
+    /// Magnitudes above this are extreme; the default is the largest number of F16
+    #[arg(long, value_name = "NUMBER", default_value_t = values::MAX_MAGNITUDE, requires = "values")]
+    max_magnitude: f64,
     /// Show every rule, and look at nothing
     #[arg(long, conflicts_with = "paths")]
     list_rules: bool,
@@ -128,6 +137,21 @@ impl Request<'_> {
         }
         if let (Some(config), Some(checkpoint)) = (beside(path).config, checkpoint) {
             examined.notes.extend(config::check(&config, checkpoint)?);
+        }
+        if self.args.values {
+            let threads = self.global.threads();
+            let total = checkpoint.map_or(0, |checkpoint| checkpoint.totals().1);
+            let bar = Bar::new(self.global, "audit", total);
+            if let Some(checkpoint) = checkpoint {
+                let options = values::Options {
+                    threads,
+                    max_magnitude: self.args.max_magnitude,
+                    progress: &bar,
+                };
+                examined.notes.extend(values::notes(checkpoint, &options)?);
+            }
+            let checked = check_members(path, threads, &Silent)?;
+            examined.notes.extend(checked);
         }
         Ok(audit::audit(&examined.path, checkpoint, examined.notes))
     }

@@ -8,6 +8,7 @@ use ckpt::model::Checkpoint;
 use ckpt::op::workflow::{
     Catalogue, Digest, Library, ModelFile, ModelFolder, Workflow, extra_folders, standard_folders,
 };
+use ckpt::safety::Policy;
 use ckpt::{Error, Result, limits};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -168,7 +169,9 @@ impl Library for Files {
             return format::open(&file.path);
         }
         let source = Source::open(&file.path)?;
-        format::read(&source, &format::ReadOptions::SUMMARY)
+        let mut checkpoint = format::read(&source, &format::ReadOptions::SUMMARY)?;
+        format::scan(&source, &mut checkpoint, &Policy::default());
+        Ok(checkpoint)
     }
 
     fn digest(&self, file: &ModelFile, kind: Digest) -> Result<Option<String>> {

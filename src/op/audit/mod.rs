@@ -5,6 +5,7 @@
 
 mod rules;
 mod structure;
+pub mod values;
 
 pub use rules::{Family, RULES, Rule, find as find_rule};
 

@@ -46,7 +46,7 @@ const fn rule(name: &'static str, family: Family, severity: Level, what: &'stati
     }
 }
 
-use Family::{Safety, Structure};
+use Family::{Safety, Structure, Values};
 use Level::{Danger, Error, Info, Warning};
 
 /// Every rule, by family and then by name.
@@ -105,6 +105,13 @@ pub static RULES: &[Rule] = &[
         Info,
         "the file is compressed as a whole",
     ),
+    rule("cycle", Structure, Warning, "an object holds itself"),
+    rule(
+        "depth",
+        Structure,
+        Warning,
+        "objects are nested deeper than is shown",
+    ),
     rule(
         "duplicate-member",
         Structure,
@@ -124,10 +131,46 @@ pub static RULES: &[Rule] = &[
         "a tensor's name occurs twice, in one file or in several shards",
     ),
     rule(
+        "gap",
+        Structure,
+        Error,
+        "bytes between tensors belong to none",
+    ),
+    rule(
+        "gguf-long-name",
+        Structure,
+        Warning,
+        "a name is longer than ggml keeps",
+    ),
+    rule(
+        "gguf-nested-array",
+        Structure,
+        Warning,
+        "an array of arrays in the metadata, which ggml refuses",
+    ),
+    rule(
+        "gguf-offset",
+        Structure,
+        Warning,
+        "tensors lie elsewhere than ggml demands",
+    ),
+    rule(
+        "gguf-original-shape",
+        Structure,
+        Info,
+        "tensors are stored in another shape than they had",
+    ),
+    rule(
         "gguf-split",
         Structure,
         Warning,
         "what a split file says of its parts does not fit them",
+    ),
+    rule(
+        "gguf-text",
+        Structure,
+        Warning,
+        "a text is no UTF-8 or ends in NUL",
     ),
     rule(
         "large-header",
@@ -142,16 +185,16 @@ pub static RULES: &[Rule] = &[
         "blanks stand before the header's brace",
     ),
     rule(
-        "linked-shard",
-        Structure,
-        Info,
-        "a shard is a link to a file outside the folder",
-    ),
-    rule(
         "link-outside",
         Structure,
         Warning,
         "a link leads out of the folder; into the cache of Hugging Face it is only worth knowing",
+    ),
+    rule(
+        "linked-shard",
+        Structure,
+        Info,
+        "a shard is a link to a file outside the folder",
     ),
     rule(
         "malformed",
@@ -164,6 +207,18 @@ pub static RULES: &[Rule] = &[
         Structure,
         Warning,
         "a tensor is in another shard than the index says",
+    ),
+    rule(
+        "missing-shard",
+        Structure,
+        Error,
+        "a shard that is listed or counted is not there",
+    ),
+    rule(
+        "missing-tensor",
+        Structure,
+        Error,
+        "a tensor that the index lists is in no shard",
     ),
     rule(
         "mixed-formats",
@@ -209,6 +264,19 @@ pub static RULES: &[Rule] = &[
         "a tensor's name is empty, holds control or bidi characters, or is a path",
     ),
     rule(
+        "orphan-shard",
+        Structure,
+        Warning,
+        "a shard lies beside an index that does not list it",
+    ),
+    rule("overlap", Structure, Error, "tensors overlap"),
+    rule(
+        "several-roots",
+        Structure,
+        Warning,
+        "several parts of a training checkpoint may be the model",
+    ),
+    rule(
         "stand-in-type",
         Structure,
         Info,
@@ -240,6 +308,12 @@ pub static RULES: &[Rule] = &[
     ),
     rule("trailing-bytes", Structure, Warning, "bytes follow the end"),
     rule(
+        "truncated",
+        Structure,
+        Error,
+        "the file ends before what it announces",
+    ),
+    rule(
         "unaligned-header",
         Structure,
         Info,
@@ -256,6 +330,12 @@ pub static RULES: &[Rule] = &[
         Structure,
         Warning,
         "a field that the format does not have",
+    ),
+    rule(
+        "unknown-type",
+        Structure,
+        Warning,
+        "tensors of a type that is not known",
     ),
     rule(
         "unknown-version",
@@ -286,6 +366,12 @@ pub static RULES: &[Rule] = &[
         Structure,
         Info,
         "no tensor lies in a storage",
+    ),
+    rule(
+        "values-cut",
+        Structure,
+        Info,
+        "there are more values than are shown",
     ),
     rule(
         "zip-flags",
@@ -329,110 +415,6 @@ pub static RULES: &[Rule] = &[
         Error,
         "a zip has two directories; which counts depends on the reader",
     ),
-    rule("cycle", Structure, Warning, "an object holds itself"),
-    rule(
-        "depth",
-        Structure,
-        Warning,
-        "objects are nested deeper than is shown",
-    ),
-    rule(
-        "gguf-long-name",
-        Structure,
-        Warning,
-        "a name is longer than ggml keeps",
-    ),
-    rule(
-        "gguf-nested-array",
-        Structure,
-        Warning,
-        "an array of arrays in the metadata, which ggml refuses",
-    ),
-    rule(
-        "gguf-offset",
-        Structure,
-        Warning,
-        "tensors lie elsewhere than ggml demands",
-    ),
-    rule(
-        "gguf-original-shape",
-        Structure,
-        Info,
-        "tensors are stored in another shape than they had",
-    ),
-    rule(
-        "gguf-text",
-        Structure,
-        Warning,
-        "a text is no UTF-8 or ends in NUL",
-    ),
-    rule(
-        "unknown-type",
-        Structure,
-        Warning,
-        "tensors of a type that is not known",
-    ),
-    rule(
-        "values-cut",
-        Structure,
-        Info,
-        "there are more values than are shown",
-    ),
-    rule(
-        "several-roots",
-        Structure,
-        Warning,
-        "several parts of a training checkpoint may be the model",
-    ),
-    rule(
-        "script-in-metadata",
-        Safety,
-        Warning,
-        "a text of the metadata reads like program code",
-    ),
-    rule(
-        "template-escape",
-        Safety,
-        Danger,
-        "a chat template reaches behind its values, or loads another template",
-    ),
-    rule(
-        "keras-code",
-        Safety,
-        Danger,
-        "a Keras configuration carries code, or names what is not known to be harmless",
-    ),
-    rule(
-        "orphan-shard",
-        Structure,
-        Warning,
-        "a shard lies beside an index that does not list it",
-    ),
-    rule(
-        "missing-shard",
-        Structure,
-        Error,
-        "a shard that is listed or counted is not there",
-    ),
-    rule(
-        "truncated",
-        Structure,
-        Error,
-        "the file ends before what it announces",
-    ),
-    rule(
-        "gap",
-        Structure,
-        Error,
-        "bytes between tensors belong to none",
-    ),
-    rule("overlap", Structure, Error, "tensors overlap"),
-    rule(
-        "missing-tensor",
-        Structure,
-        Error,
-        "a tensor that the index lists is in no shard",
-    ),
     rule(
         "attribute-change",
         Safety,
@@ -470,6 +452,12 @@ pub static RULES: &[Rule] = &[
         "a pickle stands where no reader of the format looks",
     ),
     rule(
+        "keras-code",
+        Safety,
+        Danger,
+        "a Keras configuration carries code, or names what is not known to be harmless",
+    ),
+    rule(
         "leftover-objects",
         Safety,
         Warning,
@@ -480,6 +468,18 @@ pub static RULES: &[Rule] = &[
         Safety,
         Info,
         "program code: TorchScript's own, or Python beside the weights",
+    ),
+    rule(
+        "script-in-metadata",
+        Safety,
+        Warning,
+        "a text of the metadata reads like program code",
+    ),
+    rule(
+        "template-escape",
+        Safety,
+        Danger,
+        "a chat template reaches behind its values, or loads another template",
     ),
     rule(
         "unknown-call",
@@ -498,6 +498,56 @@ pub static RULES: &[Rule] = &[
         Safety,
         Warning,
         "a reader's summary of the imports; `audit` lists them one by one instead",
+    ),
+    rule(
+        "all-zero",
+        Values,
+        Warning,
+        "all elements of a matrix are zero; of a vector it is only worth knowing",
+    ),
+    rule(
+        "constant",
+        Values,
+        Warning,
+        "all elements of a matrix are the same; of a vector it is only worth knowing",
+    ),
+    rule(
+        "duplicate-tensor",
+        Values,
+        Warning,
+        "a tensor has the bytes of another and is stored again; below 4 kB only worth knowing",
+    ),
+    rule(
+        "extreme-magnitude",
+        Values,
+        Warning,
+        "a magnitude is above --max-magnitude, by default 65504, the largest number of F16",
+    ),
+    rule("infinite", Values, Warning, "elements are infinite"),
+    rule(
+        "lora-idle",
+        Values,
+        Warning,
+        "one half of a low-rank pair is zero, so that the pair does nothing",
+    ),
+    rule(
+        "lora-unpaired",
+        Values,
+        Warning,
+        "the other half of a low-rank pair is not there",
+    ),
+    rule("nan", Values, Error, "elements are NaN"),
+    rule(
+        "scale-outlier",
+        Values,
+        Warning,
+        "the root mean square of a tensor is off the median of at least 8 siblings (same name but for its numbers, dtype and shape) by 8 typical deviations and by a factor of 10",
+    ),
+    rule(
+        "wrong-checksum",
+        Values,
+        Warning,
+        "a member of a zip has another checksum than declared",
     ),
 ];
 

@@ -16,7 +16,7 @@ pub(super) fn notes(checkpoint: &Checkpoint) -> Vec<Note> {
 }
 
 /// The first of many notes of one rule.
-fn few(mut found: impl Iterator<Item = Note>) -> Vec<Note> {
+pub(super) fn few(mut found: impl Iterator<Item = Note>) -> Vec<Note> {
     let mut kept: Vec<Note> = found.by_ref().take(KEPT).collect();
     let more = found.count();
     if let Some(last) = kept.last_mut().filter(|_| more > 0) {

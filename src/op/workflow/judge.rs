@@ -1,6 +1,7 @@
 //! What a file is, as far as names and shapes leave no doubt, and whether it is safe.
 
-use crate::model::{Checkpoint, Level, Tensor};
+use crate::model::{Checkpoint, Level, Note, Tensor};
+use crate::op::audit::{Family as RuleFamily, find_rule};
 use std::fmt;
 
 /// What a file is for.
@@ -90,13 +91,14 @@ pub(super) fn judge(checkpoint: &Checkpoint) -> Judgement {
 }
 
 fn danger(checkpoint: &Checkpoint) -> Option<String> {
-    let is_bad = |level: Level, rule: &str| {
-        level == Level::Danger || (rule == "would-import" && level >= Level::Warning)
+    // As `audit` judges: what would run code, calls what nobody knows, or cannot be followed.
+    let is_bad = |note: &&Note| {
+        let is_safety = find_rule(note.rule).is_some_and(|rule| rule.family == RuleFamily::Safety);
+        note.level >= Level::Error && is_safety
     };
-    let notes = checkpoint.notes.iter();
-    let worst = notes
-        .filter(|note| is_bad(note.level, note.rule))
-        .max_by_key(|note| note.level);
+    let notes = checkpoint.notes.iter().filter(is_bad);
+    // The summary of a reader says less.
+    let worst = notes.max_by_key(|note| (note.level, note.rule != "would-import"));
     worst.map(|note| note.text.clone())
 }
 
