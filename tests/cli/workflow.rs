@@ -298,7 +298,7 @@ fn a_pickle_that_would_run_something_is_unsafe() {
         problem(&needs[0])
     );
     assert!(
-        problem(&needs[0]).starts_with("would run"),
+        problem(&needs[0]).starts_with("would call `os.system("),
         "{}",
         problem(&needs[0])
     );
