@@ -52,42 +52,6 @@ use Level::{Danger, Error, Info, Warning};
 /// Every rule, by family and then by name.
 pub static RULES: &[Rule] = &[
     rule(
-        "config-mismatch",
-        Structure,
-        Warning,
-        "a shape or a number of layers is not what the `config.json` beside it implies",
-    ),
-    rule(
-        "schema-count",
-        Structure,
-        Error,
-        "more or fewer tensors match a pattern of the schema than it says",
-    ),
-    rule(
-        "schema-dtype",
-        Structure,
-        Error,
-        "a tensor has another dtype than the schema says",
-    ),
-    rule(
-        "schema-missing",
-        Structure,
-        Error,
-        "a tensor that the schema names is not there",
-    ),
-    rule(
-        "schema-shape",
-        Structure,
-        Error,
-        "a tensor has another shape than the schema says",
-    ),
-    rule(
-        "schema-unexpected",
-        Structure,
-        Error,
-        "a tensor is there that the schema does not name",
-    ),
-    rule(
         "archive",
         Structure,
         Info,
@@ -104,6 +68,12 @@ pub static RULES: &[Rule] = &[
         Structure,
         Info,
         "the file is compressed as a whole",
+    ),
+    rule(
+        "config-mismatch",
+        Structure,
+        Warning,
+        "a shape or a number of layers is not what the `config.json` beside it implies",
     ),
     rule("cycle", Structure, Warning, "an object holds itself"),
     rule(
@@ -270,6 +240,36 @@ pub static RULES: &[Rule] = &[
         "a shard lies beside an index that does not list it",
     ),
     rule("overlap", Structure, Error, "tensors overlap"),
+    rule(
+        "schema-count",
+        Structure,
+        Error,
+        "more or fewer tensors match a pattern of the schema than it says",
+    ),
+    rule(
+        "schema-dtype",
+        Structure,
+        Error,
+        "a tensor has another dtype than the schema says",
+    ),
+    rule(
+        "schema-missing",
+        Structure,
+        Error,
+        "a tensor that the schema names is not there",
+    ),
+    rule(
+        "schema-shape",
+        Structure,
+        Error,
+        "a tensor has another shape than the schema says",
+    ),
+    rule(
+        "schema-unexpected",
+        Structure,
+        Error,
+        "a tensor is there that the schema does not name",
+    ),
     rule(
         "several-roots",
         Structure,
