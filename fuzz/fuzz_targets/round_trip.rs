@@ -3,7 +3,7 @@
 
 use ckpt::format::{self, ReadOptions, WriteOptions};
 use ckpt::io::{SinkOptions, Source};
-use ckpt::model::Checkpoint;
+use ckpt::model::{Checkpoint, Value};
 use ckpt::op::convert::{Options, Tied, convert};
 use ckpt::parallel::Silent;
 use ckpt::stream::Reader;
@@ -44,6 +44,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         return;
     }
     let back = format::open(&target).unwrap();
+    // Metadata whose value is a tensor's name reads as an alias of it.
+    let names = &converted.checkpoint.tensors;
+    let is_name = |value: &Value| {
+        names
+            .iter()
+            .any(|tensor| value.as_text() == Some(&tensor.name))
+    };
+    let mut metadata = converted.checkpoint.metadata.iter();
+    if metadata.any(|(_, value)| is_name(value)) {
+        return;
+    }
     assert_eq!(content(&converted.checkpoint), content(&back));
 });
 

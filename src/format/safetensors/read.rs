@@ -384,10 +384,14 @@ fn last_of_each_key(pairs: Vec<(String, String)>, notes: &mut Vec<Note>) -> Vec<
 /// Names that stand in the metadata for tensors which were stored once only, as the Hub's
 /// tools write them: `alias: kept`. With each the entry that it is another name of.
 ///
-/// `format` is never one: its values `pt`, `np` and the like may well be a tensor's name.
+/// `format` is never one: its values `pt`, `np` and the like may well be a tensor's name; nor
+/// is an entry without a value. Any other whose value happens to be a tensor's name reads as an
+/// alias: the convention has no mark of its own.
 fn find_aliases(metadata: &[(String, Value)], names: &Names<'_>) -> Vec<(String, usize)> {
     let alias = |(key, value): &(String, Value)| {
-        let &kept = names.last.get(value.as_text()?)?;
+        let &kept = names
+            .last
+            .get(value.as_text().filter(|kept| !kept.is_empty())?)?;
         let is_free = key != "format" && !names.last.contains_key(key.as_str());
         is_free.then(|| (key.clone(), kept))
     };
