@@ -149,6 +149,16 @@ pub const BESIDE: u64 = 1 << 20;
 /// work.
 pub const HUNTED: u64 = 64 << 20;
 
+/// Places in searched bytes that are looked at more closely: some seconds of work, for which a
+/// file made of beginnings could ask.
+pub const LOOKS: u64 = 2_000_000;
+
+/// Bytes that are followed from there.
+pub const TRACED: u64 = 256 << 20;
+
+/// Members that no directory of a zip lists.
+pub const HIDDEN_MEMBERS: usize = 10_000;
+
 /// Archives, compressed streams and byte strings inside each other that are looked into.
 pub const EXAMINED_DEPTH: usize = 8;
 

@@ -1,7 +1,7 @@
 //! Looking at a file without trusting it: what its reader notices, what it fails on, and what in
 //! it may carry code. Content never makes this fail.
 
-use super::{ReadOptions, open_with, sharded};
+use super::{ReadOptions, open_with, read, sharded};
 use crate::error::{Error, Kind, Result};
 use crate::io::{FolderEntry, Source, is_folder, is_outside, list_folder};
 use crate::limits;
@@ -35,7 +35,16 @@ pub fn examine(path: &Path, policy: &Policy) -> Result<Examined> {
         ..Examined::default()
     };
     let files = files_of(path, &mut examined.notes)?;
-    let failure = match open_with(path, &ReadOptions::SUMMARY) {
+    // Standard input can be read once only.
+    let input = match path == Path::new("-") {
+        true => Some(Source::open_or_standard_input(path)?),
+        false => None,
+    };
+    let opened = match &input {
+        Some(source) => read(source, &ReadOptions::SUMMARY),
+        None => open_with(path, &ReadOptions::SUMMARY),
+    };
+    let failure = match opened {
         Ok(checkpoint) => {
             examined.checkpoint = Some(checkpoint);
             None
@@ -46,7 +55,7 @@ pub fn examine(path: &Path, policy: &Policy) -> Result<Examined> {
     let mut found = Vec::new();
     let mut is_known = !files.is_empty();
     for file in &files {
-        let source = match Source::open_or_standard_input(file) {
+        let source = match input.clone().map_or_else(|| Source::open(file), Ok) {
             Ok(source) => source,
             Err(error) if files.len() == 1 => return Err(error),
             Err(error) => {

@@ -73,6 +73,10 @@ pub(super) struct Scan<'a> {
     budget: u64,
     /// Bytes that may still be searched.
     hunt: u64,
+    /// Places that may still be looked at in searches.
+    looks: u64,
+    /// Bytes that were followed in searches.
+    traced: u64,
     /// Whether anything was recognised.
     pub(super) is_known: bool,
     data_end: u64,
@@ -85,6 +89,8 @@ impl<'a> Scan<'a> {
             notes: Vec::new(),
             budget: limits::EXAMINED,
             hunt: limits::HUNTED,
+            looks: limits::LOOKS,
+            traced: 0,
             is_known: false,
             data_end: 0,
         }
@@ -155,10 +161,14 @@ impl<'a> Scan<'a> {
                 self.say(Note::new("not-read", Level::Warning, text), spot);
             }
             Content::Closed(what) => self.closed(&format!("is {what}"), source, spot),
+            // A length may spell the beginning of a pickle too.
+            Content::Plain if may_be_pickle(&head) => {
+                self.stream(source, 0, spot);
+            }
             Content::Plain => {}
             Content::Other | Content::Unread => {
-                self.stream(source, 0, spot);
-                if spot.member.is_none() && zips::has_directory(source) {
+                let is_pickle = self.stream(source, 0, spot);
+                if spot.member.is_none() && !is_pickle && zips::has_directory(source) {
                     zips::scan(self, source, spot);
                 }
             }
@@ -185,7 +195,9 @@ impl<'a> Scan<'a> {
                 self.failed(&error, spot);
             }
             // Two bytes do not make a zlib stream.
-            Err(_) => self.stream(source, 0, spot),
+            Err(_) => {
+                self.stream(source, 0, spot);
+            }
         }
     }
 
@@ -247,7 +259,8 @@ impl<'a> Scan<'a> {
     }
 
     /// Pickles one after another from `start` on, and what follows them.
-    pub(super) fn stream(&mut self, source: &Source, start: u64, spot: &Spot) {
+    /// Returns whether there was one.
+    pub(super) fn stream(&mut self, source: &Source, start: u64, spot: &Spot) -> bool {
         let mut position = start;
         let mut found = 0usize;
         while position < source.len() && found < STREAM {
@@ -275,8 +288,26 @@ impl<'a> Scan<'a> {
         }
         let rest = source.len().saturating_sub(position);
         if found > 0 && rest > 0 || found == 0 && spot.depth == 0 {
-            self.search(source, position, rest, spot);
+            self.rest(source, position, spot);
         }
+        found > 0
+    }
+
+    /// What follows the last pickle: a zip, or bytes that are searched.
+    fn rest(&mut self, source: &Source, position: u64, spot: &Spot) {
+        let rest = source.len().saturating_sub(position);
+        let head = source.read_prefix(position, HEAD).unwrap_or_default();
+        if Content::of(&head) == Content::Zip
+            && let Ok(zip) = source.slice(position, rest)
+        {
+            let text =
+                format!("{position} bytes stand before a zip; torch refuses it, Python does not");
+            let note = Note::new("zip-prepended", Level::Warning, text);
+            self.say(note.at(source.file_offset(position)), spot);
+            self.content(&zip, &spot.unpacked());
+            return;
+        }
+        self.search(source, position, rest, spot);
     }
 
     fn is_pickle(&self, trace: &Trace, head: &[u8], is_expected: bool) -> bool {
@@ -383,12 +414,21 @@ impl<'a> Scan<'a> {
             if at < next || !begins_import(head) {
                 continue;
             }
+            self.looks = self.looks.saturating_sub(1);
+            if self.looks == 0 || self.traced > limits::TRACED {
+                let why = "has more beginnings of pickles than are followed";
+                self.closed(why, source, spot);
+                return;
+            }
             // A first look at little, since lists of words begin like imports everywhere.
             if !may_be_pickle(head.get(..SHORT.min(head.len())).unwrap_or_default()) {
                 continue;
             }
             let position = start.saturating_add(at as u64);
             let trace = pickle::trace(source, position);
+            self.traced = self
+                .traced
+                .saturating_add(trace.end.saturating_sub(position));
             let is_marked = matches!(head, [0x80, 2..=5, ..]);
             let is_real = judge::imports(&trace) && (is_marked || runs(&trace));
             if !is_real {

@@ -27,6 +27,9 @@ pub(super) fn scan(scan: &mut Scan<'_>, source: &Source, spot: &Spot) {
     if let Some(error) = &survey.broken {
         scan.failed(error, spot);
     }
+    if survey.is_cut {
+        scan.closed("has more hidden members than are listed", source, spot);
+    }
     for found in &survey.members {
         let mut inside = spot.inside(&found.name);
         if let Some(other) = &found.other_name {

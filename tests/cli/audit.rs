@@ -176,6 +176,16 @@ fn every_format_names_what_would_run() {
 }
 
 #[test]
+fn standard_input_is_looked_through_too() {
+    use std::process::Stdio;
+    let file = std::fs::File::open(testdata("audit/zip.pt")).unwrap();
+    let mut command = super::support::command(&["audit", "-", "--json"]);
+    let output = command.stdin(Stdio::from(file)).output().unwrap();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["verdict"], "dangerous", "{found}");
+}
+
+#[test]
 fn rules_are_listed() {
     let ran = run(&["--list-rules"]);
     assert_eq!(ran.status, 0);

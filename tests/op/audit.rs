@@ -149,6 +149,44 @@ fn a_name_that_is_allowed_is_allowed_alone() {
     }
 }
 
+/// Hostile files, each byte changed: an answer, whatever it is.
+#[test]
+fn every_changed_byte_is_survived() {
+    let files = files_below(&testdata("audit"), &|name| !name.ends_with(".json"));
+    assert!(files.len() > 90, "{} files", files.len());
+    for path in files {
+        let bytes = std::fs::read(&path).unwrap();
+        // Of long files every few bytes, so that each takes as long.
+        for at in (0..bytes.len()).step_by(bytes.len() / 300 + 1) {
+            let mut changed = bytes.clone();
+            changed[at] ^= [0xff, 0x80, 0x01][at % 3];
+            let source = ckpt::io::Source::from_bytes(short(&path), changed);
+            ckpt::safety::scan(&source, None, &Policy::default());
+        }
+    }
+}
+
+/// Files made to keep a reader busy: 300 kB of beginnings.
+#[test]
+fn many_beginnings_take_no_long() {
+    for beginning in [
+        &b"\x80\x02}"[..],
+        b"cos\nsystem\n",
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"(",
+    ] {
+        let bytes = beginning.repeat(100_000 / beginning.len());
+        let started = std::time::Instant::now();
+        let source = ckpt::io::Source::from_bytes("busy", [b"\0\xff", &bytes[..]].concat());
+        ckpt::safety::scan(&source, None, &Policy::default());
+        let source = ckpt::io::Source::from_bytes("busy.pkl", bytes);
+        ckpt::safety::scan(&source, None, &Policy::default());
+        let took = started.elapsed();
+        assert!(took.as_secs() < 20, "{beginning:?}: {took:?}");
+    }
+}
+
 /// Whatever is cut off a dangerous file, it is dangerous or not clean as long as the call is
 /// whole.
 #[test]

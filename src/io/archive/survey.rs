@@ -15,6 +15,9 @@ use std::collections::{HashMap, HashSet};
 /// Bytes of a descriptor behind a member's data, in its longest form.
 const DESCRIPTOR: u64 = 24;
 
+/// Directories beside the one that torch reads.
+const OTHERS: usize = 4;
+
 /// Oddities of one kind that are kept; the rest is counted.
 const KEPT: usize = 20;
 
@@ -25,8 +28,14 @@ pub struct Survey {
     pub members: Vec<Found>,
     /// Where readers disagree, and what is broken.
     pub oddities: Vec<Oddity>,
+    /// Members that no directory lists.
+    hidden: usize,
+    /// Where the headers of members of other directories stand.
+    header_places: HashSet<u64>,
     /// Stretches that belong to no member and to no directory.
     pub gaps: Vec<(u64, u64)>,
+    /// Whether there are more hidden members than are listed.
+    pub is_cut: bool,
     /// Why the directory cannot be read, if it cannot.
     pub broken: Option<Error>,
 }
@@ -243,8 +252,8 @@ impl Survey {
         let Some((_, earlier)) = at.split_last() else {
             return;
         };
-        // More than a handful is a file made to keep us busy; each is searched for anyway.
-        for &end in earlier.iter().rev().take(KEPT) {
+        // More than a few is a file made to keep us busy; the gaps are searched anyway.
+        for &end in earlier.iter().rev().take(OTHERS) {
             let Ok(cut) = source.slice(0, end.saturating_add(END_LEN)) else {
                 continue;
             };
@@ -271,7 +280,9 @@ impl Survey {
             .map(|found| (found.offset, found.name.clone()))
             .collect();
         for member in &archive.members {
-            let own = read_header(source, member.header_offset.saturating_add(shift));
+            let at = member.header_offset.saturating_add(shift);
+            self.header_places.insert(at);
+            let own = read_header(source, at);
             let offset = own.map(|own| own.found.offset);
             let Some(offset) = offset.filter(|&at| !known.contains(&(at, member.name.clone())))
             else {
@@ -315,20 +326,22 @@ impl Survey {
         if is_descriptor || bytes.iter().all(|&byte| byte == 0) {
             return;
         }
+        let known = self.header_places.clone();
         let mut next = 0u64;
         let headers = bytes.windows(4).enumerate();
         for (index, _) in headers.filter(|(_, window)| *window == b"PK\x03\x04") {
             let at = start.saturating_add(index as u64);
-            if at < next
-                || self.members.iter().any(|found| {
-                    found.offset > at && found.is_hidden && found.offset.saturating_sub(at) < 512
-                })
-            {
+            if at < next || known.contains(&at) {
                 continue;
             }
             let Some(mut own) = read_header(source, at) else {
                 continue;
             };
+            self.hidden = self.hidden.saturating_add(1);
+            if self.hidden > limits::HIDDEN_MEMBERS {
+                self.is_cut = true;
+                break;
+            }
             if own.has_descriptor && own.found.packed_len == 0 {
                 own.found.packed_len = end.saturating_sub(own.found.offset.min(end));
             }
