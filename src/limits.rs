@@ -153,8 +153,8 @@ pub const HUNTED: u64 = 64 << 20;
 /// file made of beginnings could ask.
 pub const LOOKS: u64 = 2_000_000;
 
-/// Bytes that are followed from there.
-pub const TRACED: u64 = 256 << 20;
+/// Bytes that are followed from there in vain: a second of work.
+pub const TRACED: u64 = 8 << 20;
 
 /// Members that no directory of a zip lists.
 pub const HIDDEN_MEMBERS: usize = 10_000;

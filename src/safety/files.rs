@@ -75,7 +75,7 @@ pub(super) struct Scan<'a> {
     hunt: u64,
     /// Places that may still be looked at in searches.
     looks: u64,
-    /// Bytes that were followed in searches.
+    /// Bytes that were followed in searches, and were no pickle.
     traced: u64,
     /// Whether anything was recognised.
     pub(super) is_known: bool,
@@ -426,12 +426,11 @@ impl<'a> Scan<'a> {
             }
             let position = start.saturating_add(at as u64);
             let trace = pickle::trace(source, position);
-            self.traced = self
-                .traced
-                .saturating_add(trace.end.saturating_sub(position));
             let is_marked = matches!(head, [0x80, 2..=5, ..]);
             let is_real = judge::imports(&trace) && (is_marked || runs(&trace));
             if !is_real {
+                let len = trace.end.saturating_sub(position);
+                self.traced = self.traced.saturating_add(len);
                 continue;
             }
             if !spot.is_interleaved() {

@@ -226,7 +226,10 @@ fn list_rules(global: &Global) -> Result<()> {
         }
         _ => {
             let mut writer = Writer::new(out, global.style(), false)?;
-            writer.page(&page::rules())?;
+            writer.page(&match global.format() {
+                Format::Table => page::rule_lines(),
+                _ => page::rules(),
+            })?;
             writer.finish()
         }
     })

@@ -36,7 +36,19 @@ pub(super) fn sheet(audit: &Audit) -> Page {
     }
 }
 
-/// Every rule.
+/// Every rule for people, in lines that the terminal need not cut.
+pub(super) fn rule_lines() -> Page {
+    let remark = |rule: &ckpt::op::audit::Rule| Remark {
+        severity: severity(rule.severity),
+        text: format!("{} ({}): {}", rule.name, rule.family.name(), rule.what),
+    };
+    Page {
+        title: "rules".to_owned(),
+        blocks: vec![Block::Remarks(RULES.iter().map(remark).collect())],
+    }
+}
+
+/// Every rule as one table.
 pub(super) fn rules() -> Page {
     let titles = ["rule", "family", "severity", "finds"];
     let row = |rule: &ckpt::op::audit::Rule| {
@@ -101,13 +113,17 @@ fn remark(finding: &Finding, path: &str) -> Remark {
         None => text.push_str(&format!(" [{}]", finding.rule)),
     }
     Remark {
-        severity: match finding.severity {
-            Level::Info => Severity::Info,
-            Level::Warning => Severity::Warning,
-            Level::Error => Severity::Error,
-            Level::Danger => Severity::Danger,
-        },
+        severity: severity(finding.severity),
         text,
+    }
+}
+
+fn severity(level: Level) -> Severity {
+    match level {
+        Level::Info => Severity::Info,
+        Level::Warning => Severity::Warning,
+        Level::Error => Severity::Error,
+        Level::Danger => Severity::Danger,
     }
 }
 
