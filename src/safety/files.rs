@@ -184,6 +184,16 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Says that a member's name leads out of the folder that it would be unpacked to.
+    pub(super) fn member_name(&mut self, name: &str, spot: &Spot) {
+        let climbs = name.split(['/', '\\']).any(|part| part == "..");
+        let is_drive = matches!(name.as_bytes(), [_, b':', ..]);
+        if climbs || is_drive || name.starts_with(['/', '\\']) {
+            let text = "the member's name leads out of the folder that it is unpacked to";
+            self.say(Note::new("member-path", Level::Warning, text), spot);
+        }
+    }
+
     fn inflated(&mut self, source: &Source, codec: Codec, spot: &Spot) {
         match inflate(source, codec, None) {
             Ok(inner) => {
@@ -223,6 +233,7 @@ impl<'a> Scan<'a> {
         };
         for member in &archive.members {
             let inside = spot.inside(&member.name);
+            self.member_name(&member.name, &inside);
             match archive.open(member) {
                 Ok(inner) => self.content(&inner, &inside),
                 Err(error) => self.failed(&error, &inside),

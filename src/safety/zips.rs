@@ -35,6 +35,7 @@ pub(super) fn scan(scan: &mut Scan<'_>, source: &Source, spot: &Spot) {
         if let Some(other) = &found.other_name {
             inside.is_named |= spot.inside(other).is_named;
         }
+        scan.member_name(&found.name, &inside);
         member(scan, source, found, &inside);
     }
     carriers::scan(scan, source, &survey, spot);

@@ -327,6 +327,10 @@ def zips(book):
         made.writestr(zipfile.ZipInfo("m/weights.dat", (1980, 1, 1, 0, 0, 0)), ATTACK, zipfile.ZIP_DEFLATED)
     book.file("zip-deflated.zip", out.getvalue(), "dangerous", finding(DANGER, CALL, member="m/weights.dat"),
               why="a deflated member")
+    book.file("zip-path.pt", torch_zip(data_pkl(), [{"name": "m/../../x", "data": b"x"}]), "warnings",
+              finding("member-path", member="m/../../x"), why="a member that would be unpacked elsewhere")
+    book.file("tar-path.tar", tar_of([("/etc/x.pkl", ATTACK)]), "dangerous", finding("member-path", member="/etc/x.pkl"),
+              finding(DANGER, CALL), why="the same in a tar")
     book.file("pickle.7z", b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(24), "errors", finding("not-examined", "7z"), status=2,
               why="a 7z archive, of which only the first bytes are real")
     book.file("zip-7z-inside.pt", torch_zip(data_pkl(), [{"name": "m/a.7z", "data": b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(24)}]),

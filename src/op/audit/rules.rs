@@ -173,6 +173,12 @@ pub static RULES: &[Rule] = &[
         "the file contradicts its own format: truncated, overlapping, a number that does not fit",
     ),
     rule(
+        "member-path",
+        Structure,
+        Warning,
+        "the name of an archive's member leads out of the folder that it is unpacked to",
+    ),
+    rule(
         "misplaced-tensor",
         Structure,
         Warning,
