@@ -167,3 +167,10 @@ pub const EXAMINED: u64 = 64 << 30;
 
 /// Findings about one file; what is beyond is counted.
 pub const FINDINGS: usize = 1000;
+
+/// Elements of one factor of an adapter's change, held in memory as `f64`: eight times what the
+/// widest layers in use need at rank 128.
+pub const ADAPTER_MATRIX: u64 = 1 << 25;
+
+/// Multiplications for one LoHa module, whose norm has no short way: a minute.
+pub const ADAPTER_WORK: u64 = 1 << 36;

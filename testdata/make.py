@@ -39,6 +39,8 @@ PARTS = {
     "identity": "identity_files",
     # With transformers beside the others.
     "configs": "config_files",
+    # With peft, transformers and diffusers beside torch.
+    "adapter": "adapter_files",
     # With Pillow, and nothing else.
     "workflow": "workflow_files",
 }
@@ -46,9 +48,9 @@ PARTS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "configs", "workflow")]
+    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "adapter", "configs", "workflow")]
     parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
-                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, configs and workflow by default)")
+                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, adapter, configs and workflow by default)")
     warnings.filterwarnings("ignore", category=UserWarning)
     parts = parser.parse_args().parts
     for part in current if parts in ("all", ["all"]) else parts:

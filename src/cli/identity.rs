@@ -1,6 +1,8 @@
 //! What a checkpoint is, as JSON and as facts.
 
-use ckpt::op::identity::adapter::Adapter;
+use super::adapter::PairEntry;
+use super::json::Number;
+use ckpt::op::identity::adapter::{Adapter, Health};
 use ckpt::op::identity::{Component, Evidence, Fact, Identity, Kind, Parameters};
 use ckpt::text::{grouped, human_bytes, human_count};
 use serde::ser::SerializeMap;
@@ -31,7 +33,9 @@ pub(crate) struct IdentityEntry<'a> {
 }
 
 impl<'a> IdentityEntry<'a> {
-    pub(crate) fn new(identity: &'a Identity) -> IdentityEntry<'a> {
+    /// `health`: what an adapter's values are like, if they were read.
+    pub(crate) fn new(identity: &'a Identity, health: Option<&'a Health>) -> IdentityEntry<'a> {
+        let adapter = identity.adapter.as_ref();
         IdentityEntry {
             kind: identity.kind.name(),
             family: identity.family.as_deref(),
@@ -52,7 +56,7 @@ impl<'a> IdentityEntry<'a> {
                 name: nearest.name,
                 lacks: &nearest.lacks,
             }),
-            adapter: identity.adapter.as_ref().map(AdapterEntry::new),
+            adapter: adapter.map(|adapter| AdapterEntry::new(adapter, health)),
         }
     }
 }
@@ -186,6 +190,9 @@ struct AdapterEntry<'a> {
     methods: Vec<CountEntry<'static>>,
     ranks: Vec<RankEntry>,
     touched: Vec<CountEntry<'a>>,
+    norm: Option<Number>,
+    median: Option<Number>,
+    pairs: Option<Vec<PairEntry<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -201,7 +208,8 @@ struct RankEntry {
 }
 
 impl<'a> AdapterEntry<'a> {
-    fn new(adapter: &'a Adapter) -> AdapterEntry<'a> {
+    fn new(adapter: &'a Adapter, health: Option<&'a Health>) -> AdapterEntry<'a> {
+        let pairs = health.map(|health| adapter.pairs.iter().zip(&health.modules));
         let methods = adapter.methods().into_iter();
         let ranks = adapter.ranks().into_iter();
         let touched = adapter.touched().into_iter();
@@ -225,6 +233,9 @@ impl<'a> AdapterEntry<'a> {
                     modules,
                 })
                 .collect(),
+            norm: health.map(|health| Number(health.total)),
+            median: health.and_then(|health| health.median).map(Number),
+            pairs: pairs.map(|pairs| pairs.map(PairEntry::new).collect()),
         }
     }
 }
@@ -333,9 +344,10 @@ fn part(component: &Component) -> String {
 
 fn changes(adapter: &Adapter) -> String {
     let touched = adapter.touched();
-    let touched = touched
-        .iter()
-        .map(|(part, count)| format!("{} modules of {part}", grouped(*count as u64)));
+    let touched = touched.iter().map(|(part, count)| match count {
+        1 => format!("1 module of {part}"),
+        count => format!("{} modules of {part}", grouped(*count as u64)),
+    });
     let mut text = touched.collect::<Vec<_>>().join(", ");
     text.push_str(&format!("; names as {} writes them", adapter.naming));
     if let Some(base) = &adapter.base_model {

@@ -1,5 +1,6 @@
 //! The commands: arguments in, pages out. One file a command.
 
+mod adapter;
 mod args;
 mod audit;
 mod companions;
@@ -8,6 +9,7 @@ mod hash;
 mod identity;
 mod inspect;
 mod json;
+mod licence;
 mod output;
 mod progress;
 mod prune;

@@ -7,6 +7,7 @@ pub mod group;
 pub mod hash;
 pub mod identity;
 pub mod inspect;
+pub mod licence;
 pub mod prune;
 pub mod root;
 pub mod schema;

@@ -1,6 +1,7 @@
 //! `ckpt inspect`.
 
 use super::support::{ckpt_in, folder};
+use crate::support::testdata;
 
 #[test]
 fn the_table_folds_layers_and_escapes_names() {
@@ -80,7 +81,14 @@ fn json_has_every_key_in_order() {
     "nearest": null,
     "adapter": null
   }},
-  "licence": []
+  "licence": [],
+  "licence_facts": {{
+    "class": "unknown",
+    "bases": [],
+    "conflicts": [],
+    "disclaimer": "a summary of what is stated, not legal advice"
+  }},
+  "training": null
 }}
 "#,
         '\u{202e}'
@@ -174,4 +182,28 @@ fn narrow_terminals_shorten_names_in_the_middle() {
     assert!(!narrow.contains(&name) && narrow.contains("…"));
     let widths = narrow.lines().map(|line| line.chars().count());
     assert!(widths.max().unwrap() <= 60);
+}
+
+#[test]
+fn an_adapter_is_read_where_asked_for() {
+    let folder = testdata("adapter");
+    let ran = ckpt_in(&folder, &["inspect", "kohya-sdxl.safetensors", "--adapter"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    for line in [
+        "identity    an adapter for Stable Diffusion XL, LoRA and LoCon",
+        "training\n",
+        "took                 1 h 30 min",
+        "tags of captions     cat (40), sitting (15), dog (8)",
+        "`ss_sd_model_name` holds a path of somebody's machine",
+        "`lora_unet_input_blocks_4_1_proj_in`: changes nothing",
+        "openrail++ (use-restricted), by modelspec.license",
+    ] {
+        assert!(ran.stdout.contains(line), "no `{line}` in\n{}", ran.stdout);
+    }
+    let ran = ckpt_in(
+        &testdata(""),
+        &["inspect", "safetensors/numpy.safetensors", "--adapter"],
+    );
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("is no adapter"), "{}", ran.stderr);
 }

@@ -1,11 +1,13 @@
 //! What can be done with checkpoints.
 
+mod adapter;
 mod audit;
 mod convert;
 mod diff;
 mod hash;
 mod identity;
 mod inspect;
+mod licence;
 mod prune;
 mod root;
 mod schema;

@@ -1,9 +1,11 @@
 //! The JSON of `ckpt inspect`.
 
+use super::About;
+use crate::cli::adapter::TrainingEntry;
 use crate::cli::identity::IdentityEntry;
 use crate::cli::json::{Entries, NoteEntry};
+use crate::cli::licence::{LicenceFacts, StatementEntry};
 use ckpt::model::{Checkpoint, Tensor};
-use ckpt::op::identity::Identity;
 use ckpt::op::inspect::{self, Totals};
 use serde::{Serialize, Serializer};
 
@@ -24,17 +26,16 @@ pub(crate) struct Document<'a> {
     values: Entries<'a>,
     notes: Vec<NoteEntry<'a>>,
     identity: IdentityEntry<'a>,
-    licence: [(); 0],
+    licence: Vec<StatementEntry<'a>>,
+    licence_facts: LicenceFacts<'a>,
+    training: Option<TrainingEntry<'a>>,
 }
 
 impl<'a> Document<'a> {
     /// `all`: whether long arrays are written out.
-    pub(crate) fn new(
-        checkpoint: &'a Checkpoint,
-        identity: &'a Identity,
-        all: bool,
-    ) -> Document<'a> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, about: &'a About, all: bool) -> Document<'a> {
         let entries = |entries| Entries { entries, all };
+        let (licences, training) = (&about.licences, about.training.as_ref());
         Document {
             schema: SCHEMA,
             path: &checkpoint.path,
@@ -46,8 +47,14 @@ impl<'a> Document<'a> {
             metadata: entries(&checkpoint.metadata),
             values: entries(&checkpoint.values),
             notes: checkpoint.notes.iter().map(NoteEntry::new).collect(),
-            identity: IdentityEntry::new(identity),
-            licence: [],
+            identity: IdentityEntry::new(&about.identity, about.health.as_ref()),
+            licence: licences
+                .statements
+                .iter()
+                .map(StatementEntry::new)
+                .collect(),
+            licence_facts: LicenceFacts::new(licences),
+            training: training.map(TrainingEntry::new),
         }
     }
 }

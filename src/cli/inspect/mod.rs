@@ -9,8 +9,11 @@ use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::report::{self, Report};
 use ckpt::format::{self, ReadOptions};
 use ckpt::model::Checkpoint;
-use ckpt::op::identity::{self, Identity};
+use ckpt::op::identity::adapter::Health;
+use ckpt::op::identity::training::Training;
+use ckpt::op::identity::{self, Identity, adapter, training};
 use ckpt::op::inspect::{self, Order};
+use ckpt::op::licence::{self, Licences};
 use ckpt::op::root::{self, Choice, LeftOut};
 use ckpt::op::schema;
 use ckpt::op::select::Selection;
@@ -28,6 +31,7 @@ use std::path::{Path, PathBuf};
   ckpt inspect checkpoint.pt --root optimizer    one part of a training checkpoint
   ckpt inspect model.pt --flat --sort size       every tensor, the largest first
   ckpt inspect model.pt -i '*.bias' --tree       a selection, as a tree with subtotals
+  ckpt inspect lora.safetensors --adapter        what each module of a LoRA changes, and how much
   ckpt inspect *.safetensors --json | jq '.[].totals.bytes'
   ckpt inspect good.safetensors --as-schema > model.toml; ckpt audit new.safetensors --schema model.toml")]
 pub(crate) struct Args {
@@ -43,6 +47,9 @@ pub(crate) struct Args {
     /// All metadata and values in full, long arrays too; no tensors unless --flat or --tree
     #[arg(long)]
     metadata: bool,
+    /// Read the values of an adapter: the norm of each change, what does nothing, NaN, outliers
+    #[arg(long, conflicts_with_all = ["flat", "tree"])]
+    adapter: bool,
     /// The order of the tensors; sizes start with the largest
     #[arg(long, value_name = "KEY", value_enum)]
     sort: Option<SortKey>,
@@ -78,13 +85,24 @@ enum Listing {
     Folded,
     Flat,
     Tree,
+    /// The modules of an adapter in their place.
+    Adapter,
     None,
+}
+
+/// What the checkpoint is, and what may be done with it.
+struct About {
+    identity: Identity,
+    licences: Licences,
+    training: Option<Training>,
+    /// Of an adapter whose values were asked for.
+    health: Option<Health>,
 }
 
 /// What was found at one path.
 struct Found {
     checkpoint: Checkpoint,
-    identity: Identity,
+    about: About,
     order: Order,
     is_reverse: bool,
     left_out: LeftOut,
@@ -121,6 +139,29 @@ impl<'a> Request<'a> {
         })
     }
 
+    fn describe(&self, checkpoint: &Checkpoint, path: &Path) -> Result<About> {
+        let beside = format::beside(path);
+        let identity = identity::identify(checkpoint, &beside);
+        let health = match (&identity.adapter, self.args.adapter) {
+            (Some(found), true) => {
+                Some(adapter::measure(found, checkpoint, self.global.threads())?)
+            }
+            (None, true) => {
+                let error = Error::usage(
+                    "is no adapter that is known here; --adapter reads the values of one",
+                );
+                return Err(error.in_file(&path.to_string_lossy()));
+            }
+            (_, false) => None,
+        };
+        Ok(About {
+            licences: licence::find(checkpoint, &beside, &identity),
+            training: training::read(checkpoint),
+            identity,
+            health,
+        })
+    }
+
     fn open(&self, path: &Path) -> Result<Found> {
         let options = match self.args.metadata {
             true => ReadOptions::ALL,
@@ -128,7 +169,7 @@ impl<'a> Request<'a> {
         };
         let mut checkpoint = format::open_with(path, &options)?;
         // Of the whole: a selection would hide what decides.
-        let identity = identity::identify(&checkpoint, &format::beside(path));
+        let about = self.describe(&checkpoint, path)?;
         self.selection.apply(&mut checkpoint)?;
         let rooted = root::restrict(checkpoint, &self.choice)?;
         let mut checkpoint = rooted.checkpoint;
@@ -143,7 +184,7 @@ impl<'a> Request<'a> {
         inspect::sort(&mut checkpoint, order, self.args.reverse);
         Ok(Found {
             checkpoint,
-            identity,
+            about,
             order,
             is_reverse: self.args.reverse,
             left_out: rooted.left_out,
@@ -162,11 +203,12 @@ impl Report for Request<'_> {
     }
 
     fn document<'a>(&'a self, found: &'a Found) -> impl serde::Serialize + 'a {
-        Document::new(&found.checkpoint, &found.identity, self.args.metadata)
+        Document::new(&found.checkpoint, &found.about, self.args.metadata)
     }
 
     fn page(&self, found: &Found) -> Page {
         let listing = match self.args {
+            Args { adapter: true, .. } => Listing::Adapter,
             Args { flat: true, .. } => Listing::Flat,
             Args { tree: true, .. } => Listing::Tree,
             _ if self.global.format() == Format::Csv => Listing::Flat,

@@ -2,8 +2,8 @@
 
 use super::tables::{flat, folded, source, tree};
 use super::{Found, Listing};
-use crate::cli::identity;
 use crate::cli::json::{Plain, kind_of};
+use crate::cli::{adapter, identity, licence};
 use ckpt::model::{Checkpoint, Level, Note, Value};
 use ckpt::op::inspect;
 use ckpt::op::root;
@@ -26,28 +26,48 @@ const REMARKS: usize = 5;
 pub(super) fn page(found: &Found, listing: Listing, all: bool) -> Page {
     let checkpoint = &found.checkpoint;
     let mut blocks = vec![Block::Facts(facts(found))];
+    blocks.extend(
+        found
+            .about
+            .training
+            .as_ref()
+            .map(|training| Block::Facts(adapter::training(training))),
+    );
     for (title, entries) in [
         ("metadata", &checkpoint.metadata),
         ("values", &checkpoint.values),
     ] {
-        if !entries.is_empty() {
-            blocks.push(Block::Facts(content(title, entries, all)));
+        // What training left was shown above, readably.
+        let is_shown = |key: &str| found.about.training.is_some() && !all && is_of_training(key);
+        let rest: Vec<&(String, Value)> =
+            entries.iter().filter(|(key, _)| !is_shown(key)).collect();
+        if !rest.is_empty() {
+            blocks.push(Block::Facts(content(title, &rest, all)));
         }
     }
     if !checkpoint.tensors.is_empty() {
         blocks.extend(match listing {
             Listing::None => None,
+            Listing::Adapter => {
+                adapter::modules(&found.about.identity, found.about.health.as_ref())
+                    .map(Block::Table)
+            }
             Listing::Folded => Some(Block::Table(folded(found))),
             Listing::Flat => Some(Block::Table(flat(&checkpoint.tensors))),
             Listing::Tree => Some(Block::Table(tree(&checkpoint.tensors))),
         });
     }
-    let conflicts = found.identity.conflicts.iter().map(|text| Remark {
+    let conflicts = found.about.identity.conflicts.iter().map(|text| Remark {
         severity: Severity::Warning,
         text: text.clone(),
     });
     let mut all_remarks = remarks(&checkpoint.notes);
     all_remarks.extend(conflicts);
+    all_remarks.extend(licence::remarks(&found.about.licences));
+    all_remarks.extend(found.about.training.iter().flat_map(adapter::private));
+    if let (Some(found), Some(health)) = (&found.about.identity.adapter, &found.about.health) {
+        all_remarks.extend(adapter::health_remarks(found, health));
+    }
     if !all_remarks.is_empty() {
         blocks.push(Block::Remarks(all_remarks));
     }
@@ -60,7 +80,7 @@ pub(super) fn page(found: &Found, listing: Listing, all: bool) -> Page {
 fn facts(found: &Found) -> Facts {
     let checkpoint = &found.checkpoint;
     let totals = inspect::totals(checkpoint);
-    let mut entries = identity::lines(&found.identity);
+    let mut entries = about_lines(found);
     let mut add = |key: &str, value: String| entries.push((key.to_owned(), value));
     add(
         "format",
@@ -85,7 +105,7 @@ fn facts(found: &Found) -> Facts {
         )),
     }
     add("tensors", tensors);
-    let parameters = &found.identity.parameters;
+    let parameters = &found.about.identity.parameters;
     match identity::is_packed(parameters) && !found.is_selection {
         false => add("parameters", exactly(totals.elements, human_count)),
         true => {
@@ -115,6 +135,13 @@ fn facts(found: &Found) -> Facts {
         title: String::new(),
         entries,
     }
+}
+
+/// What it is and what may be done with it.
+fn about_lines(found: &Found) -> Vec<(String, String)> {
+    let mut lines = identity::lines(&found.about.identity);
+    lines.extend(licence::line(&found.about.licences).map(|line| ("licence".to_owned(), line)));
+    lines
 }
 
 /// `7.24 B (7,241,732,096)`, or the number alone where the first would say no less.
@@ -179,9 +206,15 @@ fn size(checkpoint: &Checkpoint) -> Option<String> {
     })
 }
 
-fn content(title: &str, entries: &[(String, Value)], all: bool) -> Facts {
+fn is_of_training(key: &str) -> bool {
+    ["ss_", "sshs_", "modelspec."]
+        .iter()
+        .any(|start| key.starts_with(start))
+}
+
+fn content(title: &str, entries: &[&(String, Value)], all: bool) -> Facts {
     let shown = if all { entries.len() } else { ENTRIES };
-    let line = |(key, value): &(String, Value)| {
+    let line = |(key, value): &&(String, Value)| {
         let value = if all { in_full(value) } else { in_short(value) };
         (key.clone(), value)
     };

@@ -16,6 +16,7 @@ mod names;
 pub mod parameters;
 mod parts;
 mod rule;
+pub mod training;
 
 pub use parameters::Parameters;
 

@@ -1,9 +1,12 @@
 //! Adapters: LoRA and its kin, by the names that their writers give.
 //!
-//! Names and shapes suffice for that.
+//! [`recognise`] needs names and shapes only; [`measure`] reads the values.
 
 mod base;
+mod measure;
 mod names;
+
+pub use measure::{Health, Measured, Problem, measure};
 
 use super::{Domain, Evidence, Fact, Identity, Kind};
 use crate::model::{Beside, Checkpoint, Tensor, Value};
