@@ -170,10 +170,9 @@ fn paths(text: &str) -> Vec<String> {
         let word = word.trim_matches(|c: char| {
             c.is_whitespace() || matches!(c, '[' | ']' | '{' | '}' | '(' | ')')
         });
-        let start = ROOTS.iter().filter_map(|root| word.find(root)).min();
-        let start = start
-            .filter(|start| is_beginning(word, *start))
-            .or_else(|| drive(word));
+        let root = ROOTS.iter().filter_map(|root| word.find(root)).min();
+        let root = root.filter(|start| is_beginning(word, *start));
+        let start = [root, drive(word)].into_iter().flatten().min();
         let Some(path) = start.and_then(|start| word.get(start..)) else {
             continue;
         };
