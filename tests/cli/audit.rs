@@ -213,3 +213,18 @@ fn with_values_broken_data_is_found() {
     }
     assert_none("broken data is called clean", &failures);
 }
+
+#[test]
+fn licences_that_are_not_allowed_are_findings() {
+    let folder = testdata("adapter");
+    let file = folder.join("kohya-sdxl.safetensors");
+    let file = file.to_str().unwrap();
+    let ran = run(&[file, "--licence", "allow=permissive"]);
+    assert_eq!(ran.status, 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("openrail++"), "{}", ran.stdout);
+    let ran = run(&[file, "--licence", "allow=permissive,use-restricted"]);
+    assert_eq!(ran.status, 0, "{}", ran.stdout);
+    let ran = run(&[file, "--licence", "allow=free"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("`free` is no class"), "{}", ran.stderr);
+}

@@ -17,15 +17,33 @@ fn header_only(names: &[(&str, &[u64])]) -> Vec<u8> {
     safetensors(&Value::Object(header).to_string(), &[])
 }
 
-const ATTENTION: &str =
-    "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight";
 const LORA: &str = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight";
 
+/// A safetensors file of tensors of these shapes, all zeros.
+fn with_shapes(tensors: &[(&str, &[u64])]) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    let mut end = 0;
+    for (name, shape) in tensors {
+        let start = end;
+        end += shape.iter().product::<u64>();
+        let entry = json!({"dtype": "F8_E5M2", "shape": shape, "data_offsets": [start, end]});
+        header.insert((*name).to_owned(), entry);
+    }
+    safetensors(&Value::Object(header).to_string(), &vec![0; end as usize])
+}
+
 fn checkpoint(width: u64) -> Vec<u8> {
-    header_only(&[
-        (ATTENTION, &[width]),
-        ("first_stage_model.encoder.conv_in.weight", &[]),
-    ])
+    let unet = |name: &str| format!("model.diffusion_model.input_blocks.{name}");
+    let attention = match width {
+        2048 => unet("4.1.transformer_blocks.0.attn2.to_k.weight"),
+        _ => unet("1.1.transformer_blocks.0.attn2.to_k.weight"),
+    };
+    let shapes: [(&str, &[u64]); 3] = [
+        (&unet("0.0.weight"), &[320, 4, 3, 3]),
+        (&attention, &[320, width]),
+        ("first_stage_model.encoder.conv_in.weight", &[0]),
+    ];
+    with_shapes(&shapes)
 }
 
 fn lora(width: u64) -> Vec<u8> {
@@ -36,7 +54,7 @@ fn lora(width: u64) -> Vec<u8> {
 fn vae() -> Vec<u8> {
     header_only(&[
         ("encoder.conv_in.weight", &[3]),
-        ("decoder.conv_in.weight", &[4]),
+        ("decoder.conv_in.weight", &[4, 3, 3]),
     ])
 }
 
@@ -241,7 +259,7 @@ fn the_wrong_kind_of_file_is_said() {
     );
     assert_eq!(
         problem(&needs[4]),
-        "is made for SD 1.x, but `xl.safetensors` is SDXL"
+        "is made for Stable Diffusion 1, but `xl.safetensors` is Stable Diffusion XL"
     );
 }
 
@@ -254,6 +272,8 @@ fn hashes_are_checked_where_the_workflow_gives_them() {
     let header = usize::try_from(u64::from_le_bytes(file[..8].try_into().unwrap())).unwrap();
     let (whole, data) = (sha256(&file), sha256(&file[8 + header..]));
     let wrong = "0".repeat(64);
+    let source = ckpt::io::Source::from_bytes("ink", file);
+    let blake3 = ckpt::format::digest::blake3(&source, &ckpt::parallel::Silent).unwrap();
     for (hash, kind, expected) in [
         (whole.as_str(), Some("SHA256"), "found"),
         (&whole.to_uppercase()[..10], Some("AutoV2"), "found"),
@@ -261,7 +281,10 @@ fn hashes_are_checked_where_the_workflow_gives_them() {
         (&data[..12], Some("AutoV3"), "found"),
         (wrong.as_str(), Some("SHA256"), "wrong"),
         (&wrong[..8], None, "wrong"),
-        (wrong.as_str(), Some("BLAKE3"), "found"),
+        (wrong.as_str(), Some("BLAKE3"), "wrong"),
+        (blake3.as_str(), Some("BLAKE3"), "found"),
+        // Nobody knows how this is made.
+        (wrong.as_str(), Some("MD6"), "found"),
     ] {
         let model = json!({"name": "ink.safetensors", "url": "https://x.org/ink", "directory": "loras",
                            "hash": hash, "hash_type": kind});

@@ -12,6 +12,8 @@ use ckpt::format::{beside, check_members, examine};
 use ckpt::io::read_small_text;
 use ckpt::model::{Level, Note};
 use ckpt::op::audit::{self, Audit, values};
+use ckpt::op::identity::identify;
+use ckpt::op::licence::{self, Class};
 use ckpt::op::schema::{Schema, config};
 use ckpt::parallel::Silent;
 use ckpt::report::{Page, Writer};
@@ -38,6 +40,7 @@ Examples:
                                              --as-schema` wrote them from a good checkpoint
   ckpt audit models/ --format sarif -o audit.sarif
   ckpt audit model.safetensors --values      sane numbers too
+  ckpt audit models/ --licence allow=permissive,share-alike
   ckpt audit --list-rules                    what is looked for
 
 Exit status: 0 clean; 1 a finding reaches --fail-on; 2 something could not be examined."
@@ -55,6 +58,10 @@ pub(crate) struct Args {
     /// Hold names, dtypes and shapes against a schema (TOML or JSON)
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+    /// Licences that are accepted, by class: permissive, share-alike, use-restricted,
+    /// no-derivatives, non-commercial, research-only, unknown; any other is a finding
+    #[arg(long, value_name = "allow=CLASS,...")]
+    licence: Option<String>,
     /// Read every value too: NaN, Inf, zeros, magnitudes, copies, outliers, checksums
     #[arg(long)]
     values: bool,
@@ -89,8 +96,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         list_rules(global)?;
         return Ok(Status::Done);
     }
+    let licences = args.licence.as_deref().map(allowed_licences).transpose()?;
     let request = Request {
         args,
+        licences,
         global,
         policy: policy(&args.allow_global)?,
         schema: args.schema.as_deref().map(read_schema).transpose()?,
@@ -115,6 +124,19 @@ fn policy(allowed: &[String]) -> Result<Policy> {
     })
 }
 
+/// Reads `allow=permissive,share-alike`.
+fn allowed_licences(text: &str) -> Result<Vec<Class>> {
+    let classes = text.strip_prefix("allow=").unwrap_or(text);
+    let class = |name: &str| {
+        Class::parse(name.trim()).ok_or_else(|| {
+            let all = Class::ALL.map(Class::name).join(", ");
+            let message = format!("`--licence`: `{name}` is no class of licences; there are {all}");
+            Error::usage(message).with_hint("as in `--licence allow=permissive,share-alike`")
+        })
+    };
+    classes.split(',').map(class).collect()
+}
+
 fn read_schema(path: &Path) -> Result<Schema> {
     let text = read_small_text(path, limits::INDEX)?;
     Schema::read(&text).map_err(|error| error.in_file(&path.to_string_lossy()))
@@ -123,6 +145,8 @@ fn read_schema(path: &Path) -> Result<Schema> {
 /// What was asked for.
 struct Request<'a> {
     args: &'a Args,
+    /// Classes of licences that are accepted; `None` for all.
+    licences: Option<Vec<Class>>,
     global: &'a Global,
     policy: Policy,
     schema: Option<Schema>,
@@ -135,7 +159,14 @@ impl Request<'_> {
         if let (Some(schema), Some(checkpoint)) = (&self.schema, checkpoint) {
             examined.notes.extend(schema.check(checkpoint)?);
         }
-        if let (Some(config), Some(checkpoint)) = (beside(path).config, checkpoint) {
+        let beside = beside(path);
+        if let (Some(allowed), Some(checkpoint)) = (&self.licences, checkpoint) {
+            let identity = identify(checkpoint, &beside);
+            let refusals = licence::find(checkpoint, &beside, &identity).refusals(allowed);
+            let note = |text| Note::new("licence", Level::Warning, text);
+            examined.notes.extend(refusals.into_iter().map(note));
+        }
+        if let (Some(config), Some(checkpoint)) = (beside.config, checkpoint) {
             examined.notes.extend(config::check(&config, checkpoint)?);
         }
         if self.args.values {

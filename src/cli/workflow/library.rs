@@ -181,6 +181,7 @@ impl Library for Files {
             Digest::Sha256OfData => digest::sha256_of_data(&source, &self.bar),
             Digest::Sha256OfPart => digest::sha256_of_part(&source).map(Some),
             Digest::Crc32 => digest::crc32(&source, &self.bar).map(Some),
+            Digest::Blake3 => digest::blake3(&source, &self.bar).map(Some),
         }
     }
 }

@@ -155,6 +155,12 @@ pub static RULES: &[Rule] = &[
         "blanks stand before the header's brace",
     ),
     rule(
+        "licence",
+        Structure,
+        Warning,
+        "a licence is none of those that `--licence` allows",
+    ),
+    rule(
         "link-outside",
         Structure,
         Warning,

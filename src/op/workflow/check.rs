@@ -1,6 +1,6 @@
 //! Whether the files that a workflow needs are there and right.
 
-use super::judge::{Family, Judgement, judge};
+use super::judge::{Judgement, family, fits, is_of, judge, phrase};
 use super::models::{Catalogue, ModelFile};
 use super::{Digest, Hash, Need, Status, Workflow, nodes};
 use crate::error::{Error, Kind, Result};
@@ -188,15 +188,14 @@ fn weigh(need: &mut Need, judged: &Judged, rival: Option<String>) {
             ..
         }) => (Status::Unsafe, danger.clone()),
         Ok(judgement) => {
-            let misfit = judgement
-                .kind
-                .filter(|kind| folder.is_some_and(|f| !kind.fits(f)));
+            let identity = judgement.identity.as_ref();
+            let misfit = identity.filter(|own| folder.is_some_and(|f| !fits(own, f)));
             let found = need.found_at.as_deref().unwrap_or_default();
-            if let Some(kind) = misfit {
+            if let Some(identity) = misfit {
                 let folder = folder.unwrap_or_default();
                 (
                     Status::Wrong,
-                    format!("is {}; {folder} are looked for here", kind.name()),
+                    format!("is {}; {folder} are looked for here", phrase(identity)),
                 )
             } else if let Some(rival) = rival {
                 (Status::Wrong, rival)
@@ -212,13 +211,16 @@ fn weigh(need: &mut Need, judged: &Judged, rival: Option<String>) {
     need.problem = Some(problem);
 }
 
+/// A family of models, and its name for people.
+type Family = (&'static str, String);
+
 /// The family of each need that was found.
 fn families<'a>(
     workflow: &Workflow,
     places: &[Option<usize>],
     judge: &impl Fn(&Option<usize>) -> Option<&'a Judged>,
 ) -> Vec<Option<Family>> {
-    let family = |place| judge(place)?.as_ref().ok()?.family;
+    let family = |place| family(judge(place)?.as_ref().ok()?.identity.as_ref()?);
     places
         .iter()
         .take(workflow.needs.len())
@@ -246,7 +248,7 @@ fn rival(
     families: &[Option<Family>],
 ) -> Option<String> {
     let need = &needs[index];
-    let own = families[index]?;
+    let (own, own_name) = families[index].as_ref()?;
     if !matches!(need.folder.as_deref(), Some("loras" | "controlnet")) {
         return None;
     }
@@ -255,14 +257,14 @@ fn rival(
         false => need.bases.as_slice(),
         true => all,
     };
-    let known: Option<Vec<(Family, &str)>> = bases
+    let known: Option<Vec<(&Family, &str)>> = bases
         .iter()
-        .map(|&base| Some((families[base]?, needs[base].file.as_str())))
+        .map(|&base| Some((families[base].as_ref()?, needs[base].file.as_str())))
         .collect();
     let known = known?;
-    let (family, name) = known.first()?;
-    let fits = known.iter().any(|(family, _)| *family == own);
-    (!fits).then(|| format!("is made for {own}, but `{name}` is {family}"))
+    let ((_, family), name) = known.first()?;
+    let fits = known.iter().any(|((base, _), _)| is_of(own, base));
+    (!fits).then(|| format!("is made for {own_name}, but `{name}` is {family}"))
 }
 
 /// Compares the hashes that the workflow gives; each kind is computed once for each file.
@@ -349,6 +351,7 @@ fn digests(hash: &Hash) -> &'static [Digest] {
         ("AUTOV3", 12..=64) => &[Digest::Sha256OfData, Digest::Sha256],
         ("AUTOV1", 8) => &[Digest::Sha256OfPart, Digest::Crc32],
         ("CRC32", 8) => &[Digest::Crc32],
+        ("BLAKE3", 8..=64) => &[Digest::Blake3],
         _ => &[],
     }
 }

@@ -1,219 +1,113 @@
-//! What a file is, as far as names and shapes leave no doubt, and whether it is safe.
+//! What a file is for, where a workflow may load it, and whether it is safe.
 
-use crate::model::{Checkpoint, Level, Note, Tensor};
-use crate::op::audit::{Family as RuleFamily, find_rule};
-use std::fmt;
-
-/// What a file is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Checkpoint,
-    DiffusionModel,
-    Lora,
-    Vae,
-    TextEncoder,
-    ControlNet,
-    Upscaler,
-    Embedding,
-}
-
-impl Kind {
-    /// As in "is a LoRA".
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::Checkpoint => "a whole checkpoint",
-            Kind::DiffusionModel => "a diffusion model",
-            Kind::Lora => "a LoRA",
-            Kind::Vae => "a VAE",
-            Kind::TextEncoder => "a text encoder",
-            Kind::ControlNet => "a ControlNet",
-            Kind::Upscaler => "an upscaler",
-            Kind::Embedding => "an embedding",
-        }
-    }
-
-    /// Whether a loader that looks in `folder` can use it.
-    pub(super) fn fits(self, folder: &str) -> bool {
-        match folder {
-            "checkpoints" | "diffusion_models" => {
-                matches!(self, Kind::Checkpoint | Kind::DiffusionModel)
-            }
-            "loras" => self == Kind::Lora,
-            "vae" => self == Kind::Vae,
-            "text_encoders" => self == Kind::TextEncoder,
-            "controlnet" => self == Kind::ControlNet,
-            "upscale_models" => self == Kind::Upscaler,
-            "embeddings" => self == Kind::Embedding,
-            _ => true,
-        }
-    }
-}
-
-/// For which base model a file is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
-    /// A UNet with cross-attention to so many features: 768 is SD 1.x, 1024 SD 2.x, 2048 SDXL.
-    Unet(u64),
-    /// A transformer with two streams, as Flux is.
-    DoubleStream,
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Family::Unet(768) => f.write_str("SD 1.x"),
-            Family::Unet(1024) => f.write_str("SD 2.x"),
-            Family::Unet(1280) => f.write_str("SDXL refiner"),
-            Family::Unet(2048) => f.write_str("SDXL"),
-            Family::Unet(width) => write!(f, "a UNet with cross-attention over {width}"),
-            Family::DoubleStream => f.write_str("Flux or its kin"),
-        }
-    }
-}
+use crate::model::{Beside, Checkpoint, Level};
+use crate::op::identity::{Domain, Identity, Kind, identify};
 
 /// What the header of a file says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Judgement {
-    pub(super) kind: Option<Kind>,
-    pub(super) family: Option<Family>,
+    /// What it is, if that is known.
+    pub(super) identity: Option<Identity>,
     /// What a program that trusts the file would run.
     pub(super) danger: Option<String>,
 }
 
 /// Judges a file by its header.
 pub(super) fn judge(checkpoint: &Checkpoint) -> Judgement {
-    let tensors = &checkpoint.tensors;
+    let identity = identify(checkpoint, &Beside::default());
     Judgement {
-        kind: kind(tensors),
-        family: tensors.iter().find_map(family),
+        identity: Some(identity).filter(|identity| identity.kind != Kind::Unknown),
         danger: danger(checkpoint),
     }
 }
 
 fn danger(checkpoint: &Checkpoint) -> Option<String> {
-    // As `audit` judges: what would run code, calls what nobody knows, or cannot be followed.
-    let is_bad = |note: &&Note| {
-        let is_safety = find_rule(note.rule).is_some_and(|rule| rule.family == RuleFamily::Safety);
-        note.level >= Level::Error && is_safety
+    let is_bad = |level: Level, rule: &str| {
+        level == Level::Danger || (rule == "would-import" && level >= Level::Warning)
     };
-    let notes = checkpoint.notes.iter().filter(is_bad);
-    // The summary of a reader says less.
-    let worst = notes.max_by_key(|note| (note.level, note.rule != "would-import"));
+    let notes = checkpoint.notes.iter();
+    let worst = notes
+        .filter(|note| is_bad(note.level, note.rule))
+        .max_by_key(|note| note.level);
     worst.map(|note| note.text.clone())
 }
 
-/// Ends of names that only adapters have.
-const LORA: &[&str] = &[
-    ".lora_down.weight",
-    ".lora_up.weight",
-    ".lora_A.weight",
-    ".lora_B.weight",
-    ".lora.down.weight",
-    ".lora.up.weight",
-    "_lora.down.weight",
-    "_lora.up.weight",
-    ".hada_w1_a",
-    ".hada_w1_b",
-    ".hada_w2_a",
-    ".hada_w2_b",
-    ".lokr_w1",
-    ".lokr_w2",
-];
-
-/// Beginnings and parts of names, of which one tells the kind. The first that holds decides.
-fn kind(tensors: &[Tensor]) -> Option<Kind> {
-    let starts = |start: &str| tensors.iter().any(|t| t.name.starts_with(start));
-    let contains = |part: &str| tensors.iter().any(|t| t.name.contains(part));
-    let has = |name: &str| tensors.iter().any(|t| t.name == name);
-    let is_lora = |tensor: &&Tensor| LORA.iter().any(|end| tensor.name.ends_with(end));
-    let loras = tensors.iter().filter(is_lora).count();
-    // Alphas and scales stand beside them, so a third is most.
-    if loras > 0 && loras * 3 >= tensors.len() {
-        return Some(Kind::Lora);
+/// Folders of ComfyUI and what their loaders can use. A folder that is not listed takes
+/// anything.
+pub(super) fn fits(identity: &Identity, folder: &str) -> bool {
+    let kind = identity.kind;
+    let is_diffusion = identity
+        .domain
+        .is_none_or(|domain| domain == Domain::Diffusion);
+    match folder {
+        "checkpoints" | "diffusion_models" => {
+            matches!(kind, Kind::Model | Kind::TrainingCheckpoint) && is_diffusion
+        }
+        "loras" => kind == Kind::Adapter,
+        "vae" => kind == Kind::Vae,
+        // Language models serve as encoders; CLIP's text part is taken out of the whole.
+        "text_encoders" => {
+            kind == Kind::TextEncoder
+                || kind == Kind::Model && identity.domain != Some(Domain::Diffusion)
+        }
+        "clip_vision" => kind == Kind::VisionEncoder || kind == Kind::Model && !is_diffusion,
+        "controlnet" => kind == Kind::ControlNet,
+        "style_models" => matches!(kind, Kind::StyleModel | Kind::IpAdapter),
+        "upscale_models" => kind == Kind::Upscaler,
+        "embeddings" => kind == Kind::Embedding,
+        "hypernetworks" => kind == Kind::Hypernetwork,
+        _ => true,
     }
-    let is_control = starts("control_model.")
-        || has("input_hint_block.0.weight")
-        || starts("controlnet_cond_embedding.")
-        || starts("controlnet_blocks.")
-        || has("lora_controlnet");
-    if is_control && !starts("model.diffusion_model.input_blocks.") {
-        return Some(Kind::ControlNet);
-    }
-    if starts("model.diffusion_model.") {
-        let companions = [
-            "first_stage_model.",
-            "cond_stage_model.",
-            "conditioner.",
-            "vae.",
-        ];
-        let has_more = companions.iter().any(|start| starts(start)) || starts("text_encoders.");
-        return Some(match has_more {
-            true => Kind::Checkpoint,
-            false => Kind::DiffusionModel,
-        });
-    }
-    let is_unet = starts("input_blocks.0.0.") && starts("output_blocks.");
-    let is_diffusers = starts("down_blocks.") && starts("up_blocks.") && starts("time_embedding.");
-    let is_transformer = starts("double_blocks.0.img_attn.") || starts("joint_blocks.0.x_block.");
-    if is_unet || is_diffusers || is_transformer {
-        return Some(Kind::DiffusionModel);
-    }
-    let is_vae = |start: &str| {
-        has(&format!("{start}encoder.conv_in.weight"))
-            && has(&format!("{start}decoder.conv_in.weight"))
-    };
-    if is_vae("") || is_vae("first_stage_model.") {
-        return Some(Kind::Vae);
-    }
-    if contains("vision_model.") || starts("visual.") {
-        return None;
-    }
-    let is_encoder = contains("text_model.encoder.layers.0.")
-        || has("encoder.block.0.layer.0.SelfAttention.k.weight");
-    if is_encoder {
-        return Some(Kind::TextEncoder);
-    }
-    if starts("body.0.rdb1.conv1.") || starts("model.1.sub.0.RDB1.conv1.") {
-        return Some(Kind::Upscaler);
-    }
-    let is_small = tensors.len() <= 4;
-    let embedding = ["emb_params", "clip_l", "clip_g", "string_to_param.*"];
-    (is_small && embedding.iter().any(|name| has(name))).then_some(Kind::Embedding)
 }
 
-/// The family that one tensor proves.
-fn family(tensor: &Tensor) -> Option<Family> {
-    let name = tensor.name.as_str();
-    if name.contains("double_blocks") {
-        return Some(Family::DoubleStream);
+/// As in "is a LoRA".
+pub(super) fn phrase(identity: &Identity) -> String {
+    let name = identity.name.as_deref();
+    match (identity.kind, &identity.adapter, name) {
+        (Kind::Adapter, Some(adapter), _) => match adapter.methods().first() {
+            Some((method, _)) => format!("a {}", method.name()),
+            None => "an adapter".to_owned(),
+        },
+        (Kind::Model, _, Some(name)) => format!("a model: {name}"),
+        (kind, _, _) => kind.phrase().to_owned(),
     }
-    // Other models have cross-attention under the same name; only UNets have these parts.
-    let parts = [
-        "input_blocks",
-        "down_blocks",
-        "middle_block",
-        "mid_block",
-        "output_blocks",
-        "up_blocks",
-    ];
-    if !parts.iter().any(|part| name.contains(part)) {
-        return None;
-    }
-    let (_, end) = name.split_once("attn2")?;
-    let end = end
-        .trim_start_matches(".processor")
-        .trim_start_matches(['.', '_']);
-    let ends = [
-        "to_k.weight",
-        "to_k.lora_down.weight",
-        "to_k.lora_A.weight",
-        "to_k.lora.down.weight",
-        "to_k_lora.down.weight",
-        "to_k.hada_w1_b",
-    ];
-    if !ends.contains(&end) {
-        return None;
-    }
-    let width = *tensor.shape.dimensions().get(1)?;
-    Some(Family::Unet(width))
+}
+
+/// Families of diffusion models that adapters are made for, and those that they fit as well,
+/// being of the same build.
+const FAMILIES: &[(&str, &[&str])] = &[
+    ("sd1", &[]),
+    ("sd2", &[]),
+    ("sdxl", &[]),
+    ("sdxl-refiner", &[]),
+    ("sd3", &[]),
+    ("flux", &["chroma", "longcat-image", "ovis-image", "bria"]),
+    ("flux2", &[]),
+    ("chroma", &["flux"]),
+    ("wan", &[]),
+    ("hunyuan-video", &[]),
+    ("qwen-image", &[]),
+    ("z-image", &[]),
+    ("lumina2", &[]),
+    ("auraflow", &[]),
+    ("ltx-video", &["ltx-av"]),
+    ("pixart", &[]),
+    ("cogvideox", &[]),
+    ("hidream", &[]),
+];
+
+/// The family of a file, if it is one that adapters and models are compared by.
+pub(super) fn family(identity: &Identity) -> Option<(&'static str, String)> {
+    let own = identity.family.as_deref()?;
+    let (family, _) = FAMILIES.iter().find(|(family, _)| *family == own)?;
+    let name = identity.name.as_deref().unwrap_or(own);
+    // A ControlNet's name says both what it is and what it is for.
+    let name = name.rsplit_once(" for ").map_or(name, |(_, base)| base);
+    Some((family, name.to_owned()))
+}
+
+/// Whether what is made for `family` can be applied to a model of `base`.
+pub(super) fn is_of(family: &str, base: &str) -> bool {
+    let row = FAMILIES.iter().find(|(known, _)| *known == family);
+    family == base || row.is_some_and(|(_, others)| others.contains(&base))
 }

@@ -117,6 +117,8 @@ pub enum Digest {
     Sha256OfPart,
     /// CRC-32 of the file.
     Crc32,
+    /// BLAKE3 of the file.
+    Blake3,
 }
 
 /// A hash as a workflow gives it.
