@@ -9,6 +9,7 @@ use super::tally::Tally;
 use super::tile::{self, TILE, Tolerance};
 use super::values::{Decoder, Numbers, Room, Width};
 use crate::error::{Error, Result};
+use crate::kernel::InstructionSet;
 use crate::model::Tensor;
 use crate::parallel::{self, Progress};
 use crate::stream::{Reader, Scratch};
@@ -49,11 +50,28 @@ impl Job<'_> {
 /// How pairs are measured.
 #[derive(Clone, Copy)]
 pub(super) struct How<'a> {
+    pub(super) instructions: InstructionSet,
     pub(super) threads: usize,
     pub(super) tolerance: Option<Tolerance>,
     /// Whether equal pieces need arithmetic, too.
     pub(super) with_norms: bool,
     pub(super) progress: &'a dyn Progress,
+}
+
+impl How<'_> {
+    fn arithmetic(self) -> Arithmetic {
+        Arithmetic {
+            instructions: self.instructions,
+            tolerance: self.tolerance,
+        }
+    }
+}
+
+/// How elements are compared.
+#[derive(Clone, Copy, Debug)]
+struct Arithmetic {
+    instructions: InstructionSet,
+    tolerance: Option<Tolerance>,
 }
 
 /// What was found about one pair.
@@ -156,7 +174,7 @@ fn run(
         let piece = slots[job].open(&jobs[job]).and_then(|pair| {
             let start = index as u64 * PIECE;
             let end = jobs[job].a.elements().min(start + PIECE);
-            let piece = pair.measure(start..end, skip, how.tolerance, buffers);
+            let piece = pair.measure(start..end, skip, how.arithmetic(), buffers);
             how.progress.add(jobs[job].byte_len(end - start));
             piece
         });
@@ -278,7 +296,7 @@ impl<'a> Pair<'a> {
         &self,
         range: Range<u64>,
         skip: Skip,
-        tolerance: Option<Tolerance>,
+        arithmetic: Arithmetic,
         buffers: &mut Buffers,
     ) -> Result<Piece> {
         let mut is_equal = self.is_like && skip == Skip::Equal;
@@ -299,7 +317,7 @@ impl<'a> Pair<'a> {
             let Buffers { a, b, tile, .. } = &mut *buffers;
             let pass = match &mut pass {
                 Some(pass) => pass,
-                none => none.insert(Pass::new(self, skip, tolerance)?),
+                none => none.insert(Pass::new(self, skip, arithmetic)?),
             };
             pass.piece.is_identical = pass.piece.is_identical && a == b;
             pass.add(a, b, first, tile)?;
@@ -338,14 +356,14 @@ fn decoders(a: &Tensor, b: &Tensor) -> Result<(Decoder, Decoder)> {
 struct Pass<'p> {
     a: &'p Decoder,
     b: &'p Decoder,
-    tolerance: Option<Tolerance>,
+    arithmetic: Arithmetic,
     is_single: bool,
     piece: Piece,
 }
 
 impl<'p> Pass<'p> {
     /// Errors: elements that cannot be read as numbers.
-    fn new(pair: &'p Pair<'_>, skip: Skip, tolerance: Option<Tolerance>) -> Result<Pass<'p>> {
+    fn new(pair: &'p Pair<'_>, skip: Skip, arithmetic: Arithmetic) -> Result<Pass<'p>> {
         let Some((a, b)) = &pair.decoders else {
             // Asking again says why.
             decoders(pair.a.tensor(), pair.b.tensor())?;
@@ -354,12 +372,12 @@ impl<'p> Pass<'p> {
         Ok(Pass {
             a,
             b,
-            tolerance,
+            arithmetic,
             is_single: a.width == Width::Single && b.width == Width::Single,
             piece: Piece {
                 is_identical: pair.is_like && skip == Skip::Nothing,
                 is_rounded: [a.can_round(b), b.can_round(a)],
-                is_near: tolerance.is_some(),
+                is_near: arithmetic.tolerance.is_some(),
                 tally: Tally::default(),
             },
         })
@@ -395,10 +413,18 @@ impl<'p> Pass<'p> {
     ) -> Result<Tally> {
         let a = self.a.singles(a, &mut buffers.a)?;
         let b = self.b.singles(b, &mut buffers.b)?;
-        let tally = tile::compare_singles(a, b, first, self.piece.tally.max_abs);
-        if let (Some(tolerance), true, false) =
-            (self.tolerance, self.piece.is_near, tally.is_equal())
-        {
+        let tally = tile::compare_singles(
+            self.arithmetic.instructions,
+            a,
+            b,
+            first,
+            self.piece.tally.max_abs,
+        );
+        if let (Some(tolerance), true, false) = (
+            self.arithmetic.tolerance,
+            self.piece.is_near,
+            tally.is_equal(),
+        ) {
             self.piece.is_near = tolerance.holds_for_singles(a, b);
         }
         Ok(tally)
@@ -415,9 +441,11 @@ impl<'p> Pass<'p> {
         self.b.numbers(b, &mut buffers.b_numbers)?;
         let (a, b) = (&buffers.a_numbers, &buffers.b_numbers);
         let tally = tile::compare_numbers(a, b, first);
-        if let (Some(tolerance), true, false) =
-            (self.tolerance, self.piece.is_near, tally.is_equal())
-        {
+        if let (Some(tolerance), true, false) = (
+            self.arithmetic.tolerance,
+            self.piece.is_near,
+            tally.is_equal(),
+        ) {
             self.piece.is_near = tolerance.holds_for_numbers(a, b);
         }
         Ok(tally)
@@ -460,12 +488,17 @@ pub(super) fn are_equal(jobs: &[Job<'_>], threads: usize) -> Result<Vec<bool>> {
     /// Enough to tell most matrices from each other's transpose.
     const GLIMPSE: u64 = 64;
     let differs: Vec<AtomicBool> = jobs.iter().map(|_| AtomicBool::new(false)).collect();
+    let arithmetic = Arithmetic {
+        instructions: InstructionSet::best(),
+        tolerance: None,
+    };
     let check = |range: &dyn Fn(&Job<'_>) -> Range<u64>, job: usize, buffers: &mut Buffers| {
         if differs[job].load(Ordering::Relaxed) {
             return;
         }
         let pair = Pair::open(&jobs[job]);
-        let piece = pair.and_then(|p| p.measure(range(&jobs[job]), Skip::Equal, None, buffers));
+        let piece =
+            pair.and_then(|p| p.measure(range(&jobs[job]), Skip::Equal, arithmetic, buffers));
         if !piece.is_ok_and(|piece| piece.is_identical || piece.tally.is_equal()) {
             differs[job].store(true, Ordering::Relaxed);
         }

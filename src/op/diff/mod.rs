@@ -30,6 +30,7 @@ pub use verdict::Verdict;
 
 use crate::dtype::{Class, DType};
 use crate::error::Result;
+use crate::kernel::InstructionSet;
 use crate::model::{Checkpoint, Payload, Quantization, Shape, Tensor};
 use crate::op::inspect::natural_order;
 use crate::op::select::Selection;
@@ -149,6 +150,20 @@ pub fn diff(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Difference> {
+    diff_with(InstructionSet::best(), a, b, options, progress)
+}
+
+/// As [`diff`], with no better instructions than those of `instructions`: all give the same
+/// digits, so this is for measuring how fast each is.
+///
+/// Errors: those of [`diff`].
+pub fn diff_with(
+    instructions: InstructionSet,
+    a: &Checkpoint,
+    b: &Checkpoint,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Difference> {
     let mut assumptions = Vec::new();
     let a_tensors = tensors(a, b, options, &mut assumptions);
     let b_tensors = tensors(b, a, options, &mut assumptions);
@@ -176,6 +191,7 @@ pub fn diff(
     let mut rows: Vec<Row> = pairs.iter().map(|[a, b]| Row::new(*a, *b)).collect();
     if !options.structure_only {
         let how = How {
+            instructions,
             threads: options.threads,
             tolerance: options.tolerance,
             with_norms: options.with_norms,

@@ -50,8 +50,14 @@ impl Tolerance {
 /// Compares two runs of at most [`TILE`] elements. `first`: index of their first element.
 ///
 /// `max_abs` so far: where a smaller maximum stands is not looked up.
-pub(super) fn compare_singles(a: &[f32], b: &[f32], first: u64, max_abs: f64) -> Tally {
-    let sums = difference::compare(InstructionSet::best(), a, b);
+pub(super) fn compare_singles(
+    instructions: InstructionSet,
+    a: &[f32],
+    b: &[f32],
+    first: u64,
+    max_abs: f64,
+) -> Tally {
+    let sums = difference::compare(instructions, a, b);
     if !sums.is_finite() {
         return compare_numbers(&widened(a), &widened(b), first);
     }
@@ -296,7 +302,7 @@ mod tests {
         let b: Vec<f32> = (0..1000)
             .map(|i| (i as f32).sin() + (i % 7) as f32 * 1e-3)
             .collect();
-        let fast = compare_singles(&a, &b, 5, 0.0);
+        let fast = compare_singles(InstructionSet::best(), &a, &b, 5, 0.0);
         let slow = compare_numbers(&widened(&a), &widened(&b), 5);
         assert_eq!(
             (fast.changed, fast.max_abs_at),
