@@ -97,7 +97,7 @@ impl Worker {
             scratch: Scratch::default(),
             wide: Box::new([0.0; TILE]),
             long: Box::new([0; TILE]),
-            counter: Counter::new(),
+            counter: Counter::new(instructions),
             codes: None,
         }
     }
@@ -173,7 +173,7 @@ impl Worker {
         match route {
             Route::Narrow(kind) => {
                 if let Some(sketch) = sketch {
-                    self.sketch_narrow(kind, bytes, sketch);
+                    self.counter.count_narrow(kind, bytes, sketch);
                 }
                 measure(self.instructions, kind, bytes)
             }
@@ -208,20 +208,6 @@ impl Worker {
                 }
                 measure_f64(self.instructions, values)
             }
-        }
-    }
-
-    fn sketch_narrow(&mut self, kind: Narrow, bytes: &[u8], sketch: &mut Sketch) {
-        match kind {
-            Narrow::F32 => {
-                let (words, _) = bytes.as_chunks::<4>();
-                let mut values = [0f32; TILE];
-                for (value, &word) in values.iter_mut().zip(words) {
-                    *value = f32::from_le_bytes(word);
-                }
-                self.counter.count_values(&values[..words.len()], sketch);
-            }
-            _ => self.counter.count_bits(bytes, sketch),
         }
     }
 

@@ -7,6 +7,8 @@
 //! buckets are the values themselves. F16 and 16-bit integers are counted by their own bits.
 //! Both are exact.
 
+use crate::kernel::InstructionSet;
+use crate::kernel::count::{Halves, count_halves, count_upper_halves, lower};
 use crate::kernel::moments::Narrow;
 use std::collections::BTreeMap;
 
@@ -180,55 +182,77 @@ pub(super) fn histogram(counted: &Counted, bins: usize, min: f64, max: f64) -> V
 
 /// Counts the keys of one thread's elements before they go to a sketch.
 pub(super) struct Counter {
-    /// One counter a key; empty until a long run needs it.
+    instructions: InstructionSet,
+    /// Whether the run is long enough for tables.
+    is_long: bool,
+    /// One counter a bucket; empty until a long run needs it.
     table: Vec<u32>,
     /// Which pages of it are in use.
     used: Vec<bool>,
     keys: Vec<u32>,
+    /// One counter for each value of 16 bits, or each upper half of an F32.
+    halves: Box<Halves>,
+    /// What of those has been counted.
+    counted: Option<Narrow>,
 }
 
 impl Counter {
-    pub(super) fn new() -> Counter {
+    pub(super) fn new(instructions: InstructionSet) -> Counter {
         Counter {
+            instructions,
+            is_long: false,
             table: Vec::new(),
             used: vec![false; BUCKETS / PAGE],
             keys: Vec::new(),
+            halves: Box::new([0; 1 << 16]),
+            counted: None,
         }
     }
 
     /// Prepares for a run of `elements`, at most `u32::MAX`.
     pub(super) fn begin(&mut self, elements: u64) {
-        if self.table.is_empty() && elements >= MANY as u64 {
-            self.table = vec![0; BUCKETS];
-        }
+        self.is_long = elements >= MANY as u64;
     }
 
-    /// Counts elements of 16 bits by those.
-    pub(super) fn count_bits(&mut self, bytes: &[u8], sketch: &mut Sketch) {
-        let (words, _) = bytes.as_chunks::<2>();
-        if self.table.is_empty() {
-            for &word in words {
-                sketch.add_key(usize::from(u16::from_le_bytes(word)), 1);
+    /// Counts a tile of elements as they are stored.
+    pub(super) fn count_narrow(&mut self, kind: Narrow, bytes: &[u8], sketch: &mut Sketch) {
+        if kind == Narrow::F32 {
+            return self.count_singles(bytes, sketch);
+        }
+        if !self.is_long {
+            for &half in bytes.as_chunks::<2>().0 {
+                sketch.add_key(usize::from(u16::from_le_bytes(half)), 1);
             }
             return;
         }
-        let Ok(table) = <&mut [u32; BUCKETS]>::try_from(self.table.as_mut_slice()) else {
-            return;
-        };
-        for &word in words {
-            table[usize::from(u16::from_le_bytes(word))] += 1;
+        count_halves(bytes, &mut self.halves);
+        self.counted = Some(kind);
+    }
+
+    /// Counts F32 by their upper halves: sign, exponent and the first seven bits of the
+    /// mantissa, which are a bucket, except where the exponent is zero.
+    fn count_singles(&mut self, bytes: &[u8], sketch: &mut Sketch) {
+        let lower = lower(self.instructions, bytes);
+        if !self.is_long || lower.has_subnormals {
+            let words = bytes.as_chunks::<4>().0.iter();
+            let values: Vec<f32> = words.map(|&word| f32::from_le_bytes(word)).collect();
+            return self.count_values(&values, sketch);
         }
-        self.used[..(1 << 16) / PAGE].fill(true);
+        // What an F64 has below its bucket's bits.
+        sketch.dropped |= u64::from(lower.any & 0xffff) << 29;
+        count_upper_halves(bytes, &mut self.halves);
+        self.counted = Some(Narrow::F32);
     }
 
     /// Counts values by their buckets.
     pub(super) fn count_values<T: Copy + Into<f64>>(&mut self, values: &[T], sketch: &mut Sketch) {
-        if self.table.is_empty() {
+        if !self.is_long {
             for &value in values {
                 sketch.add(value.into(), 1);
             }
             return;
         }
+        self.table.resize(BUCKETS, 0);
         self.keys.clear();
         let bits = |&value: &T| Into::<f64>::into(value).to_bits();
         self.keys
@@ -267,8 +291,30 @@ impl Counter {
         }
     }
 
+    /// Moves what was counted by 16 bits to `sketch`.
+    fn flush_halves(&mut self, kind: Narrow, sketch: &mut Sketch) {
+        // Values that have all but six bits in common have neighbouring keys in one page.
+        for (index, part) in self.halves.chunks_mut(64).enumerate() {
+            if part.iter().all(|&count| count == 0) {
+                continue;
+            }
+            let first = index * 64;
+            let key = match kind {
+                Narrow::F32 => (kind.value_of(first as u16).to_bits() >> DROPPED) as usize,
+                _ => first,
+            };
+            let totals = sketch.page((key / PAGE) as u16).iter_mut().skip(key % PAGE);
+            for (total, count) in totals.zip(part) {
+                *total += u64::from(std::mem::take(count));
+            }
+        }
+    }
+
     /// Moves what was counted to `sketch`.
     pub(super) fn flush(&mut self, sketch: &mut Sketch) {
+        if let Some(kind) = self.counted.take() {
+            self.flush_halves(kind, sketch);
+        }
         for (page, used) in self.used.iter_mut().enumerate() {
             if !std::mem::take(used) {
                 continue;
@@ -289,7 +335,7 @@ mod tests {
 
     fn sketch_of(values: &[f64]) -> Sketch {
         let mut sketch = Sketch::new(Keys::Buckets);
-        let mut counter = Counter::new();
+        let mut counter = Counter::new(InstructionSet::best());
         counter.begin(u64::from(u32::MAX));
         for tile in values.chunks(4096) {
             counter.count_values(tile, &mut sketch);
@@ -326,13 +372,46 @@ mod tests {
     }
 
     #[test]
+    fn singles_are_counted_by_the_same_buckets() {
+        let ordinary = (0..5_000).map(|i| (i as f32 - 2_000.0) * 1e-3 * 2f32.powi(i % 90 - 60));
+        let odd = [
+            0.0,
+            -0.0,
+            f32::NAN,
+            f32::INFINITY,
+            f32::MAX,
+            -f32::MIN_POSITIVE,
+        ];
+        let tiny = [f32::from_bits(1), -f32::from_bits(0x0060_0000)];
+        let values: Vec<f32> = ordinary.chain(odd).collect();
+        for values in [values.clone(), [&values[..], &tiny].concat()] {
+            let mut fast = Sketch::new(Keys::Buckets);
+            let mut slow = Sketch::new(Keys::Buckets);
+            let mut counter = Counter::new(InstructionSet::best());
+            counter.begin(u64::from(u32::MAX));
+            for tile in values.chunks(4096) {
+                let bytes: Vec<u8> = tile.iter().flat_map(|v| v.to_le_bytes()).collect();
+                counter.count_narrow(Narrow::F32, &bytes, &mut fast);
+            }
+            counter.flush(&mut fast);
+            Counter::new(InstructionSet::best()).count_values(&values, &mut slow);
+            assert_eq!(fast.dropped, slow.dropped);
+            let (least, most) = (-f64::from(f32::MAX), f64::from(f32::MAX));
+            let expected = slow.into_counted(least, most);
+            assert_eq!(fast.into_counted(least, most), expected);
+            let total: u64 = expected.iter().map(|(_, count)| count).sum();
+            assert_eq!(total, values.len() as u64 - 2);
+        }
+    }
+
+    #[test]
     fn both_ways_of_counting_agree() {
         let values: Vec<f64> = (0..5_000)
             .map(|i| (f64::from(i) - 2_000.0) * 1e-3 * 2f64.powi(i % 90 - 60))
             .chain([0.0, -0.0, 5e-324, -1e308, f64::NAN, f64::INFINITY])
             .collect();
         let mut one_by_one = Sketch::new(Keys::Buckets);
-        Counter::new().count_values(&values, &mut one_by_one);
+        Counter::new(InstructionSet::best()).count_values(&values, &mut one_by_one);
         let expected = one_by_one.into_counted(-1e308, 1e300);
         assert_eq!(sketch_of(&values).into_counted(-1e308, 1e300), expected);
         let total: u64 = expected.iter().map(|(_, count)| count).sum();
