@@ -79,7 +79,7 @@ enum Command {
     Convert(convert::Args),
     /// Content digests that no packing changes, a manifest to check them by, file hashes
     Hash(hash::Args),
-    /// Leave out what inference does not need
+    /// Leave out what inference does not need, zero what matters least
     Prune(prune::Args),
     /// Whether a checkpoint is whole, safe and sane
     Audit(audit::Args),

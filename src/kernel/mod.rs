@@ -12,8 +12,10 @@
 //! | [`difference`] | what tells two runs of floats apart |
 //! | [`moments`] | sums behind mean, deviation and norms |
 //! | [`narrow`] | `f32` to floats of 16 and 8 bits, and what is lost |
+//! | [`rank`] | where a magnitude stands among others |
 //! | [`view`] | floats as bytes |
 //! | [`widen`] | `F16` and `BF16` to `f32` |
+//! | [`zero`] | zeros in the place of the smallest |
 
 #![allow(unsafe_code)]
 
@@ -22,8 +24,10 @@ pub mod difference;
 pub mod double;
 pub mod moments;
 pub mod narrow;
+pub mod rank;
 pub mod view;
 pub mod widen;
+pub mod zero;
 
 /// Which form of a loop runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +96,18 @@ pub trait Loop {
     /// Does the work. Marked `#[inline(always)]`, as is all that it calls: what is not inlined
     /// is compiled for the baseline.
     fn run(self) -> Self::Output;
+}
+
+/// A loop that a closure runs, which calls nothing but what is inlined.
+pub(crate) struct Inlined<F>(pub(crate) F);
+
+impl<F: FnOnce() -> R, R> Loop for Inlined<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn run(self) -> R {
+        (self.0)()
+    }
 }
 
 /// Runs `work` in the form that `path` asks for.

@@ -9,6 +9,6 @@ mod value;
 
 pub use beside::Beside;
 pub use checkpoint::{Checkpoint, Group, Level, Note, Winner};
-pub use payload::{Bytes, Payload, Quantization, SparseLayout, Storage};
+pub use payload::{Bytes, Mask, Payload, Quantization, SparseLayout, Storage};
 pub use tensor::{Shape, Tensor};
 pub use value::{Array, Value};

@@ -46,8 +46,55 @@ pub enum Payload {
     Dequantized(Arc<Tensor>),
     /// Another tensor's bytes under another dtype and shape of the same length.
     Reinterpreted(Arc<Tensor>),
+    /// Another tensor's elements, some of them zeroed.
+    Masked {
+        /// The elements, each of 1, 2, 4 or 8 bytes with the sign in the highest bit.
+        of: Arc<Tensor>,
+        /// Which are zeroed.
+        mask: Mask,
+    },
+    /// The products of the elements of two tensors of one shape.
+    Product(Arc<[Tensor; 2]>),
+    /// Weight normalisation as torch computes it: each slice of a direction along an axis,
+    /// divided by its L2 norm and multiplied by its magnitude.
+    Normalized {
+        /// The direction.
+        direction: Arc<Tensor>,
+        /// The magnitudes, one a slice.
+        magnitude: Arc<Tensor>,
+        /// Which axis; `None`: the whole tensor is one slice.
+        axis: Option<usize>,
+    },
     /// Nothing is stored (PyTorch's meta device); the text says why.
     Absent(&'static str),
+}
+
+/// Which elements are zeroed. Magnitudes are compared by their bits without the sign, so that
+/// NaN counts as the largest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// Those whose magnitude is smaller.
+    Below {
+        /// Smaller than this: bits of the tensor's dtype without the sign.
+        bits: u64,
+        /// Elements of exactly that magnitude are zeroed too if their index is below this.
+        ties: u64,
+    },
+    /// The smallest of each run of elements along the innermost dimension, of equal ones the
+    /// first.
+    Groups {
+        /// Elements of a run; divides the innermost dimension.
+        of: u64,
+        /// How many of them are zeroed.
+        zeroed: u32,
+    },
+    /// Whole slices along an axis.
+    Slices {
+        /// Which axis.
+        axis: usize,
+        /// For each index along it, whether that slice is zeroed.
+        zeroed: Arc<[bool]>,
+    },
 }
 
 /// A run of elements as they lie.
@@ -239,6 +286,22 @@ impl Payload {
             | Payload::Scaled(from, _)
             | Payload::Dequantized(from)
             | Payload::Reinterpreted(from) => from.payload.sources(),
+            Payload::Masked { of, .. } => of.payload.sources(),
+            Payload::Product(pair) => {
+                let tensors = pair.iter();
+                tensors
+                    .flat_map(|tensor| tensor.payload.sources())
+                    .collect()
+            }
+            Payload::Normalized {
+                direction,
+                magnitude,
+                ..
+            } => {
+                let mut sources = direction.payload.sources();
+                sources.extend(magnitude.payload.sources());
+                sources
+            }
             Payload::Absent(_) => Vec::new(),
         }
     }

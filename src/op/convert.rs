@@ -76,6 +76,12 @@ pub enum Reason {
     Dense,
     /// Another name of a tensor that is stored under its first.
     Alias,
+    /// Some elements were zeroed.
+    Zeroed,
+    /// Tensors that stand for one were made one.
+    Folded,
+    /// Wrong values were replaced.
+    Repaired,
 }
 
 impl Reason {
@@ -91,6 +97,9 @@ impl Reason {
             Reason::Pairs => "pairs",
             Reason::Dense => "dense",
             Reason::Alias => "alias",
+            Reason::Zeroed => "zeroed",
+            Reason::Folded => "folded",
+            Reason::Repaired => "repaired",
         }
     }
 }

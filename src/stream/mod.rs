@@ -4,6 +4,7 @@
 //! threads; it holds no tensor data, except for sparse tensors (their indices) and compressed
 //! ones (a temporary file).
 
+mod derived;
 mod quantized;
 mod sparse;
 mod strided;
@@ -66,6 +67,9 @@ enum Plan<'a> {
     Scaled(Box<Reader<'a>>, f32),
     Dequantized(Box<Reader<'a>>, quantized::Dequantizer),
     Reinterpreted(Box<Reader<'a>>),
+    Masked(derived::Masked<'a>),
+    Product(Box<[Reader<'a>; 2]>),
+    Normalized(derived::Normalized<'a>),
 }
 
 /// Bytes as they lie, readable by position.
@@ -282,6 +286,13 @@ impl<'a> Plan<'a> {
                 Plan::Dequantized(Box::new(Reader::open(from)?), dequantizer)
             }
             Payload::Reinterpreted(from) => Plan::Reinterpreted(Box::new(Reader::open(from)?)),
+            Payload::Masked { of, mask } => Plan::Masked(derived::Masked::open(of, mask)?),
+            Payload::Product(pair) => Plan::Product(derived::open_pair(tensor, pair)?),
+            Payload::Normalized {
+                direction,
+                magnitude,
+                axis,
+            } => Plan::Normalized(derived::Normalized::open(direction, magnitude, *axis)?),
             Payload::Absent(why) => {
                 return Err(Error::unsupported(format!("has no data: {why}"))
                     .with_hint("`-x NAME` leaves it out"));
@@ -381,6 +392,11 @@ impl<'a> Plan<'a> {
                 });
                 scratch.give(input);
                 copied?;
+            }
+            Plan::Masked(masked) => masked.fill(first, elements, out, scratch)?,
+            Plan::Product(pair) => derived::multiply(dtype, pair, first, elements, out, scratch)?,
+            Plan::Normalized(normalized) => {
+                normalized.fill(dtype, first, elements, out, scratch)?
             }
         }
         Ok(Losses::default())

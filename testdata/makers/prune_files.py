@@ -9,6 +9,7 @@ from argparse import Namespace
 
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from .common import folder
 from .hide_paths import hide_paths
@@ -58,7 +59,8 @@ def frozen(model):
 def make():
     out = folder("prune")
     hide_paths()
-    for maker in (plain, wrappers, lightning_averaging, mmengine, timm, yolo, fairseq, deepspeed, basicsr, gan):
+    for maker in (plain, wrappers, lightning_averaging, mmengine, timm, yolo, fairseq, deepspeed, basicsr, gan,
+                  zeroing, folding):
         for name, content, *cases in maker():
             torch.save(content, out / name)
             expect_pruned(out / name, *cases)
@@ -176,3 +178,58 @@ def gan():
     yield ("gan.pt", content, ({}, both), ({"drop": ["discriminator.*"]}, state),
            ({"drop": ["*"], "keep": ["3.bias"]}, {"3.bias": state["3.bias"]}),
            ({"exclude": ["3.bias", "discriminator.*"]}, {k: v for k, v in state.items() if k != "3.bias"}))
+
+
+def zeroed(weight, method, **options):
+    """A tensor as `torch.nn.utils.prune` leaves it, with positive zeros only."""
+    module = nn.Module()
+    module.weight = nn.Parameter(weight.clone())
+    method(module, "weight", **options)
+    return module.weight.detach() + 0.0
+
+
+def zeroing():
+    """Equal to torch.nn.utils.prune."""
+    torch.manual_seed(3)
+    matrices = {"a.weight": torch.randn(48, 64), "b.weight": torch.randn(16, 96), "conv.weight": torch.randn(12, 6, 3, 3)}
+    rest = {"embed.weight": torch.randn(10, 4), "a.bias": torch.randn(48), "norm.weight": torch.randn(64), "steps": torch.arange(4)}
+    each = lambda method, **options: {n: zeroed(w, method, **options) for n, w in matrices.items()} | rest
+
+    def together(amount):
+        modules = {}
+        for name, weight in matrices.items():
+            modules[name] = nn.Module()
+            modules[name].weight = nn.Parameter(weight.clone())
+        prune.global_unstructured([(m, "weight") for m in modules.values()], prune.L1Unstructured, amount=amount)
+        return {name: module.weight.detach() + 0.0 for name, module in modules.items()} | rest
+
+    def of_four(weight):
+        groups = weight.reshape(-1, 4)
+        smallest = groups.abs().argsort(dim=1, stable=True)[:, :2]
+        return groups.scatter(1, smallest, 0.0).reshape(weight.shape)
+
+    structured = {n: of_four(w) if w.dim() == 2 else w for n, w in matrices.items()} | rest
+    yield ("zeroing.pt", matrices | rest,
+           ({"each": 0.37}, each(prune.l1_unstructured, amount=0.37)),
+           ({"global": 0.37}, together(0.37)),
+           ({"rows": 0.25, "norm": "l1"}, each(prune.ln_structured, amount=0.25, n=1, dim=0)),
+           ({"rows": 0.25}, each(prune.ln_structured, amount=0.25, n=2, dim=0)),
+           ({"channels": 0.25}, each(prune.ln_structured, amount=0.25, n=2, dim=1)),
+           ({"channels": 0.5, "norm": "max"}, each(prune.ln_structured, amount=0.5, n=float("inf"), dim=1)),
+           ({"groups": [2, 4]}, structured),
+           ({"each": 0.5, "zero": ["a.bias"]},
+            matrices | rest | {"a.bias": zeroed(rest["a.bias"], prune.l1_unstructured, amount=0.5)}),
+           ({"ratios": [["a.*", 0.75], ["a.weight", 0.1]]},
+            matrices | rest | {n: zeroed((matrices | rest)[n], prune.l1_unstructured, amount=0.75) for n in ("a.weight", "a.bias")}))
+
+
+def folding():
+    """What `remove` and `remove_parametrizations` of torch leave; masks multiply out to negative zeros too."""
+    torch.manual_seed(4)
+    layer = nn.Linear(6, 4)
+    weight = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    masked = frozen(layer)
+    prune.remove(layer, "weight")
+    yield "pruned.pt", {"state_dict": prefixed("fc.", masked)}, ({}, prefixed("fc.", frozen(layer)))
+    yield "half-a-pair.pt", {"fc.weight_orig": weight["weight"]}, ({}, {"fc.weight_orig": weight["weight"]})

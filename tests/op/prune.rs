@@ -1,9 +1,15 @@
 //! Pruning: what is left of training checkpoints. Expected tensors are torch 2.15's.
 
 use crate::support::{assert_none, files_below, read_json, tensor_mismatches, testdata};
+use ckpt::DType;
 use ckpt::format;
+use ckpt::io::Source;
+use ckpt::model::{Payload, Shape, Storage};
+use ckpt::op::prune::zero::{How, Norm, Zeroing};
 use ckpt::op::prune::{Options, Pruned, Recipe, Weights, prune};
 use ckpt::op::select::Selection;
+use ckpt::parallel::Silent;
+use ckpt::stream::Reader;
 use serde_json::{Value as Json, json};
 use std::path::Path;
 
@@ -17,8 +23,10 @@ fn texts(value: &Json) -> Vec<String> {
 /// Options as `NAME.pruned.json` writes them.
 fn options(json: &Json) -> Options {
     for key in json.as_object().unwrap().keys() {
-        let known = ["recipe", "weights", "keep", "drop", "exclude"];
-        assert!(known.contains(&key.as_str()), "{key}");
+        let known =
+            "recipe weights keep drop exclude each global rows channels norm groups zero ratios";
+        let mut known = known.split(' ');
+        assert!(known.any(|known| known == key), "{key}");
     }
     Options {
         recipe: json["recipe"]
@@ -32,14 +40,48 @@ fn options(json: &Json) -> Options {
         },
         keep: texts(&json["keep"]),
         drop: texts(&json["drop"]),
+        zeroing: zeroing(json),
         selection: Selection::new(&[], &texts(&json["exclude"]), &[]).unwrap(),
         ..Options::default()
     }
 }
 
+fn zeroing(json: &Json) -> Zeroing {
+    let norm = match json["norm"].as_str() {
+        Some("l1") => Norm::L1,
+        Some("max") => Norm::Max,
+        _ => Norm::L2,
+    };
+    let share = |key: &str| json[key].as_f64();
+    let slices = |axis, ratio| How::Slices { axis, ratio, norm };
+    let groups = json["groups"].as_array().map(|pair| How::Groups {
+        kept: pair[0].as_u64().unwrap() as u32,
+        of: pair[1].as_u64().unwrap(),
+    });
+    let each = share("each").map(How::Each);
+    let how = each.or(share("global").map(How::Global)).or(groups);
+    let how = how.or(share("rows").map(|ratio| slices(0, ratio)));
+    let pair = |pair: &Json| {
+        (
+            pair[0].as_str().unwrap().to_owned(),
+            pair[1].as_f64().unwrap(),
+        )
+    };
+    Zeroing {
+        how: how.or(share("channels").map(|ratio| slices(1, ratio))),
+        tensors: texts(&json["zero"]),
+        ratios: json["ratios"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(pair)
+            .collect(),
+    }
+}
+
 fn pruned(path: &Path, json: &Json) -> Pruned {
     let checkpoint = format::open(path).unwrap();
-    prune(checkpoint, &options(json)).unwrap_or_else(|e| panic!("{path:?} {json}: {e}"))
+    prune(checkpoint, &options(json), 2, &Silent).unwrap_or_else(|e| panic!("{path:?} {json}: {e}"))
 }
 
 #[test]
@@ -123,7 +165,9 @@ fn a_plain_file_is_left_as_it_is() {
 fn what_cannot_be_is_refused() {
     let refused = |file: &str, json: Json| {
         let checkpoint = format::open(&testdata(file)).unwrap();
-        prune(checkpoint, &options(&json)).unwrap_err().to_string()
+        prune(checkpoint, &options(&json), 2, &Silent)
+            .unwrap_err()
+            .to_string()
     };
     for (file, options, message) in [
         (
@@ -159,5 +203,138 @@ fn what_cannot_be_is_refused() {
     ] {
         let found = refused(file, options);
         assert!(found.contains(message), "{found}");
+    }
+}
+
+/// Values with many ties, zeros of both signs, NaN and infinities, more than a piece holds.
+fn noisy(dtype: DType, count: u64) -> ckpt::model::Checkpoint {
+    let facts = dtype.facts();
+    let mut bytes = Vec::new();
+    for index in 0..count {
+        let random = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let value = ((random >> 40) as f32 / 16_777_216.0 - 0.5) * (1 + random % 7) as f32;
+        let value = match index % 1009 {
+            0 => f32::NAN,
+            1 => f32::INFINITY,
+            2 => -0.0,
+            _ => (value * 512.0).round() / 512.0,
+        };
+        match facts.block_bytes {
+            2 if dtype == DType::F16 => bytes.extend(half::f16::from_f32(value).to_le_bytes()),
+            2 => bytes.extend(half::bf16::from_f32(value).to_le_bytes()),
+            4 => bytes.extend(value.to_le_bytes()),
+            _ => bytes.extend(f64::from(value).to_le_bytes()),
+        }
+    }
+    let source = Source::from_bytes("noise", bytes);
+    let len = dtype.byte_len(count).unwrap();
+    let payload = Payload::Stored(Storage::extent(&source, 0, len));
+    let shape = Shape::new([count / 8, 8]).unwrap();
+    ckpt::model::Checkpoint {
+        tensors: vec![ckpt::Tensor::new("w", dtype, shape, payload)],
+        ..Default::default()
+    }
+}
+
+/// The plainest way: sort by magnitude, then by position.
+fn sorted_zeroes(before: &[f64], count: usize) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..before.len()).collect();
+    order.sort_by(|&a, &b| {
+        let key = |index: usize| before[index].to_bits() & (u64::MAX >> 1);
+        key(a).cmp(&key(b)).then(a.cmp(&b))
+    });
+    let mut zeroed = vec![false; before.len()];
+    order[..count]
+        .iter()
+        .for_each(|&index| zeroed[index] = true);
+    zeroed
+}
+
+fn doubles(tensor: &ckpt::Tensor) -> Vec<f64> {
+    let bytes = Reader::open(tensor).unwrap().read_all().unwrap();
+    let mut wide = vec![0; tensor.elements() as usize * 8];
+    ckpt::dtype::cast::cast(tensor.dtype, DType::F64, &bytes, &mut wide).unwrap();
+    let words = wide.as_chunks::<8>().0.iter();
+    words.map(|word| f64::from_le_bytes(*word)).collect()
+}
+
+#[test]
+fn exactly_the_smallest_are_zeroed_whatever_the_type_and_the_threads() {
+    // One of them is longer than a piece.
+    for (dtype, count) in [
+        (DType::F32, 1 << 15),
+        (DType::F16, 1 << 15),
+        (DType::BF16, (2 << 20) + 64),
+        (DType::F64, 1 << 15),
+    ] {
+        let checkpoint = noisy(dtype, count);
+        let before = doubles(&checkpoint.tensors[0]);
+        for how in [How::Each(0.001), How::Each(0.5), How::Global(0.613)] {
+            let (How::Each(ratio) | How::Global(ratio)) = how else {
+                panic!()
+            };
+            let count = (ratio * before.len() as f64).round_ties_even() as usize;
+            let expected = sorted_zeroes(&before, count);
+            for threads in [1, 3] {
+                let options = Options {
+                    zeroing: Zeroing {
+                        how: Some(how),
+                        ..Zeroing::default()
+                    },
+                    ..Options::default()
+                };
+                let pruned = prune(checkpoint.clone(), &options, threads, &Silent).unwrap();
+                let after = doubles(&pruned.checkpoint.tensors[0]);
+                let zeros = after.iter().filter(|value| **value == 0.0).count() as u64;
+                let is_right = |((before, after), gone): ((&f64, &f64), &bool)| match gone {
+                    true => *after == 0.0,
+                    false => before == after || before.is_nan() && after.is_nan(),
+                };
+                assert!(
+                    before.iter().zip(&after).zip(&expected).all(is_right),
+                    "{dtype} {how:?}"
+                );
+                let said = &pruned.zeroed[0];
+                assert_eq!(said.zeros_after, zeros);
+                let squares = |values: &[f64]| -> f64 {
+                    values.iter().filter(|v| v.is_finite()).map(|v| v * v).sum()
+                };
+                let kept = (squares(&after) / squares(&before)).sqrt();
+                assert!((said.norm_kept - kept).abs() < 1e-12, "{dtype} {how:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn weight_norm_is_folded_by_its_definition() {
+    let tensor = |name: &str, shape: &[u64], values: &[f32]| {
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let payload = Payload::Stored(Storage::inline(bytes));
+        ckpt::Tensor::new(name, DType::F32, Shape::new(shape).unwrap(), payload)
+    };
+    let v = [3.0, 4.0, 0.0, 5.0];
+    for (first, second, whole) in [
+        ("fc.weight_g", "fc.weight_v", "fc.weight"),
+        (
+            "fc.parametrizations.weight.original0",
+            "fc.parametrizations.weight.original1",
+            "fc.weight",
+        ),
+    ] {
+        let checkpoint = ckpt::model::Checkpoint {
+            tensors: vec![
+                tensor(first, &[2, 1], &[10.0, 1.0]),
+                tensor(second, &[2, 2], &v),
+            ],
+            ..Default::default()
+        };
+        let pruned = prune(checkpoint, &Options::default(), 1, &Silent).unwrap();
+        assert_eq!(pruned.checkpoint.tensors.len(), 1);
+        assert_eq!(pruned.checkpoint.tensors[0].name, whole);
+        assert_eq!(doubles(&pruned.checkpoint.tensors[0]), [6.0, 8.0, 0.0, 1.0]);
     }
 }

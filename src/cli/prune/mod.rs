@@ -1,7 +1,10 @@
-//! `ckpt prune`: leave out what is not needed.
+//! `ckpt prune`: leave out what is not needed, zero what does not matter.
+
+mod zeroing;
 
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
+use super::progress::Bar;
 use super::transform::{self, Dropped, Report, WriteArgs, target_path};
 use ckpt::format::{self, ReadOptions};
 use ckpt::io::{is_folder, list_folder};
@@ -14,6 +17,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use zeroing::ZeroingArgs;
 
 /// The arguments of `ckpt prune`.
 #[derive(clap::Args, Debug)]
@@ -47,6 +51,8 @@ pub(crate) struct Args {
     /// Which copy of the weights, where there are two
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = WeightsArg::Auto)]
     weights: WeightsArg,
+    #[command(flatten)]
+    zeroing: ZeroingArgs,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -91,7 +97,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     let path = checkpoint.path.clone();
     let in_file = |error: Error| error.in_file(&path);
     let folder = folder_files(source)?;
-    let mut pruned = prune::prune(checkpoint, &options).map_err(in_file)?;
+    let bar = Bar::new(
+        global,
+        "measuring",
+        zeroing::bytes_to_read(&checkpoint, &options.zeroing),
+    );
+    let mut pruned = prune::prune(checkpoint, &options, global.threads(), &bar).map_err(in_file)?;
+    drop(bar);
     global.say_notes(&path, &pruned.notes, Level::Info);
     say_weights(global, &path, &pruned, options.weights);
     let checkpoint = std::mem::take(&mut pruned.checkpoint);
@@ -111,6 +123,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     if !args.write.is_dry_run() {
         report.say_dropped(global);
     }
+    report.page = zeroing::page(&path, &pruned.zeroed);
     transform::finish(report, &target, &args.write, global)
 }
 
@@ -126,6 +139,7 @@ fn options(args: &Args) -> Result<Options> {
         keep: args.keep.clone(),
         drop: args.drop.clone(),
         weights: args.weights.into(),
+        zeroing: args.zeroing.zeroing()?,
     })
 }
 
@@ -216,5 +230,6 @@ fn more(pruned: &Pruned) -> Map<String, Json> {
     more.insert("recipe".to_owned(), pruned.recipe.name.into());
     let weights = pruned.weights.map(prune::Copy::name);
     more.insert("weights".to_owned(), weights.into());
+    more.insert("zeroed".to_owned(), zeroing::json(&pruned.zeroed));
     more
 }

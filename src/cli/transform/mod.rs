@@ -151,7 +151,12 @@ pub(crate) fn finish(
     report.verified = args.verify.then_some(true);
     match global.format() {
         Format::Json => global.emit(|out| report.write(global, out))?,
-        _ => report.say_done(global),
+        _ => {
+            report.say_done(global);
+            if report.page.is_some() {
+                global.emit(|out| report.write_page(global, out))?;
+            }
+        }
     }
     Ok(Status::Done)
 }

@@ -4,6 +4,7 @@ use crate::cli::args::{Format, Global};
 use ckpt::dtype::cast::Losses;
 use ckpt::format::Output;
 use ckpt::op::convert::Converted;
+use ckpt::report::{self, Page};
 use ckpt::text::{grouped, human_bytes};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub(crate) struct Report<'a> {
     pub(crate) rewritten: Vec<(String, Vec<u8>)>,
     /// More keys of the JSON object, after the others.
     pub(crate) more: Map<String, Json>,
+    /// More for people.
+    pub(crate) page: Option<Page>,
     pub(super) outputs: Vec<Output>,
     pub(super) losses: Option<Vec<Losses>>,
     pub(super) verified: Option<bool>,
@@ -60,6 +63,7 @@ impl<'a> Report<'a> {
             skips: |_| false,
             rewritten: Vec::new(),
             more: Map::new(),
+            page: None,
             outputs: Vec::new(),
             losses: None,
             verified: None,
@@ -74,8 +78,20 @@ impl Report<'_> {
                 serde_json::to_writer_pretty(&mut *out, &self.json())?;
                 writeln!(out)
             }
-            _ => self.write_text(out),
+            _ => {
+                self.write_text(out)?;
+                self.write_page(global, out)
+            }
         }
+    }
+
+    pub(super) fn write_page(&self, global: &Global, out: &mut dyn Write) -> io::Result<()> {
+        let Some(page) = &self.page else {
+            return Ok(());
+        };
+        let mut writer = report::Writer::new(out, global.style(), false)?;
+        writer.page(page)?;
+        writer.finish()
     }
 
     fn json(&self) -> Json {

@@ -87,6 +87,15 @@ impl Draft {
         self.items.len() < before
     }
 
+    /// The model's items by name.
+    pub(super) fn by_name(&self) -> HashMap<&str, usize> {
+        let items = self.items.iter().enumerate();
+        items
+            .filter(|(_, item)| item.is_model)
+            .map(|(index, item)| (item.tensor.name.as_str(), index))
+            .collect()
+    }
+
     /// Errors: `Usage` if nothing is left, or if two tensors would have one name.
     pub(super) fn check(&self) -> Result<()> {
         if self.items.is_empty() {

@@ -6,13 +6,17 @@
 //! | what goes and what stays | `leave_out` |
 //! | which copy of the weights | `average` |
 //! | names without wrappers | `names` |
+//! | several tensors that stand for one | `fold` |
+//! | what is zeroed | [`zero`] |
 
 mod average;
 mod draft;
 mod files;
+mod fold;
 mod leave_out;
 mod names;
 pub mod recipes;
+pub mod zero;
 
 pub use draft::{Dropped, Kind};
 pub use files::{is_training_file, left_out_files};
@@ -22,7 +26,10 @@ use super::convert::Reason;
 use super::root::Choice;
 use super::select::Selection;
 use crate::error::Result;
-use crate::model::{Checkpoint, Note};
+use crate::model::{Checkpoint, Level, Note};
+use crate::parallel::Progress;
+use draft::{Draft, Item};
+use zero::{Zeroed, Zeroing};
 
 /// What is to go.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +46,8 @@ pub struct Options {
     pub drop: Vec<String>,
     /// Which copy of the weights is taken.
     pub weights: Weights,
+    /// What is zeroed.
+    pub zeroing: Zeroing,
 }
 
 /// Which copy of the weights is taken.
@@ -72,51 +81,93 @@ pub struct Pruned {
     pub weights: Option<Copy>,
     /// Whether there is another copy.
     pub has_other_weights: bool,
+    /// What zeroing did, for each tensor that it was about.
+    pub zeroed: Vec<Zeroed>,
 }
 
-/// Leaves out of `checkpoint` what `options` say.
+/// Leaves out of `checkpoint` what `options` say, and zeroes what they say of the rest.
 ///
+/// Without zeroing, no tensor data is read but that of a few small tensors. `threads` and
+/// `progress` are for zeroing.
 /// Errors: `Usage` for a pattern that matches nothing, a selection that leaves nothing, two
 /// tensors of one name, or weights that are not there; `Malformed` if two copies of the weights
 /// do not fit each other.
-pub fn prune(mut checkpoint: Checkpoint, options: &Options) -> Result<Pruned> {
+pub fn prune(
+    mut checkpoint: Checkpoint,
+    options: &Options,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Pruned> {
+    options.zeroing.check()?;
     let recipe = options.recipe.unwrap_or_else(|| Recipe::of(&checkpoint));
     let (mut draft, taken) = leave_out::leave_out(&mut checkpoint, recipe, options)?;
     if !recipe.is_none() {
         names::unwrap(&mut draft);
+        fold::fold(&mut draft);
     }
     draft.check()?;
-    let mut sources = Vec::with_capacity(draft.items.len());
-    let mut reasons = Vec::with_capacity(draft.items.len());
-    let mut tensors = Vec::with_capacity(draft.items.len());
-    for item in draft.items {
-        sources.push(item.source);
-        reasons.push(item.reason);
-        tensors.push(item.tensor);
-        // Ties are found again: what a tensor is tied to may have gone.
-        if let Some(last) = tensors.last_mut() {
-            last.tied_to = None;
-        }
-    }
-    let mut pruned = Checkpoint {
-        path: checkpoint.path,
-        format: checkpoint.format,
-        variant: checkpoint.variant,
-        metadata: checkpoint.metadata,
-        metadata_types: checkpoint.metadata_types,
-        stored_metadata: checkpoint.stored_metadata,
-        tensors,
-        ..Checkpoint::default()
-    };
-    pruned.mark_tied();
-    Ok(Pruned {
-        checkpoint: pruned,
-        sources,
-        reasons,
+    retie(&mut draft.items);
+    let zeroed = zero_items(&mut draft, options, threads, progress)?;
+    let mut pruned = Pruned {
+        checkpoint: Checkpoint {
+            path: checkpoint.path,
+            format: checkpoint.format,
+            variant: checkpoint.variant,
+            metadata: checkpoint.metadata,
+            metadata_types: checkpoint.metadata_types,
+            stored_metadata: checkpoint.stored_metadata,
+            ..Checkpoint::default()
+        },
+        sources: Vec::with_capacity(draft.items.len()),
+        reasons: Vec::with_capacity(draft.items.len()),
         dropped: draft.dropped,
         notes: draft.notes,
         recipe,
         weights: taken.weights,
         has_other_weights: taken.has_other,
-    })
+        zeroed,
+    };
+    for item in draft.items {
+        pruned.sources.push(item.source);
+        pruned.reasons.push(item.reason);
+        pruned.checkpoint.tensors.push(item.tensor);
+    }
+    Ok(pruned)
+}
+
+/// Finds again which items are other names of one tensor: what one was tied to may have gone.
+fn retie(items: &mut [Item]) {
+    let tensors = items.iter_mut().map(|item| {
+        item.tensor.tied_to = None;
+        item.tensor.clone()
+    });
+    let mut checkpoint = Checkpoint {
+        tensors: tensors.collect(),
+        ..Checkpoint::default()
+    };
+    checkpoint.mark_tied();
+    for (item, tensor) in items.iter_mut().zip(checkpoint.tensors) {
+        item.tensor.tied_to = tensor.tied_to;
+    }
+}
+
+fn zero_items(
+    draft: &mut Draft,
+    options: &Options,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Zeroed>> {
+    if options.zeroing.is_nothing() {
+        return Ok(Vec::new());
+    }
+    let (zeroed, left_alone) = zero::zero(&mut draft.items, &options.zeroing, threads, progress)?;
+    if left_alone > 0 {
+        let text = format!(
+            "{left_alone} tensors of quantised or packed types are left as they are: `ckpt convert --dtype f32` first makes numbers of them"
+        );
+        draft
+            .notes
+            .push(Note::new("not-zeroed", Level::Warning, text));
+    }
+    Ok(zeroed)
 }
