@@ -3,9 +3,8 @@
 use ckpt::DType;
 use ckpt::io::Source;
 use ckpt::model::{Checkpoint, Payload, Quantization, Shape, Storage, Tensor, Value};
-use ckpt::op::diff::{
-    Difference, Grouping, Metrics, Options, Rename, Row, Tolerance, Verdict, diff,
-};
+use ckpt::op::diff::{Difference, Grouping, Metrics, Options, Row, Tolerance, Verdict, diff};
+use ckpt::op::rename::Rename;
 use ckpt::parallel::Silent;
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 
 use super::gguf_names::hugging_face_names;
 use crate::error::{Error, Result};
-use regex::Regex;
+use crate::op::rename::{Rename, rename_all};
 use std::collections::HashMap;
 
 /// Prefixes that programs put in front of every name of a model they wrap.
@@ -18,56 +18,6 @@ const INNER: [&str; 4] = [
     "_fsdp_wrapped_module.",
     "_checkpoint_wrapped_module.",
 ];
-
-/// What the caller calls a tensor of B by another name of A.
-#[derive(Clone, Debug)]
-pub struct Rename {
-    pattern: Regex,
-    replacement: String,
-}
-
-impl Rename {
-    /// Reads `REGEX=REPLACEMENT`: of names of A, every match of the regular expression is
-    /// replaced; `$1` or `\1` stands for its first group.
-    ///
-    /// Errors: `Usage` if there is no `=` or the expression cannot be read.
-    pub fn read(text: &str) -> Result<Rename> {
-        let (pattern, replacement) = text.split_once('=').ok_or_else(|| {
-            Error::usage(format!("`--rename {text}` has no `=`"))
-                .with_hint("it is written REGEX=REPLACEMENT, such as '^encoder\\.=enc.'")
-        })?;
-        let pattern = Regex::new(pattern).map_err(|error| {
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default().trim();
-            let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-            Error::usage(format!(
-                "`{pattern}` is no valid regular expression: {reason}"
-            ))
-        })?;
-        Ok(Rename {
-            pattern,
-            replacement: dollars(replacement),
-        })
-    }
-}
-
-/// Python's `\1` as the regex crate's `${1}`; `$1x` as `${1}x`.
-fn dollars(replacement: &str) -> String {
-    let mut out = String::new();
-    let mut rest = replacement;
-    while let Some(at) = rest.find(['\\', '$']) {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        if digits > 0 {
-            out.push_str(&format!("${{{}}}", &after[..digits]));
-        } else {
-            out.push_str(&rest[at..=at]);
-        }
-        rest = &after[digits..];
-    }
-    out + rest
-}
 
 /// The names of one side.
 pub(super) struct Names<'a> {
@@ -132,36 +82,18 @@ pub(super) fn match_names(
 }
 
 fn rename(names: &[&str], renames: &[Rename]) -> Result<Vec<String>> {
-    let mut out: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    for rename in renames {
-        let mut found = false;
-        for name in &mut out {
-            if rename.pattern.is_match(name) {
-                found = true;
-                let replaced = rename
-                    .pattern
-                    .replace_all(name, rename.replacement.as_str());
-                *name = replaced.into_owned();
-            }
-        }
-        if !found {
-            let text = rename.pattern.as_str();
-            let error = Error::usage(format!("`--rename {text}` matches no tensor of A"));
-            return Err(error.with_hint("it turns names of A into names of B"));
+    let renamed = rename_all(names, renames)?;
+    match renamed
+        .unused
+        .first()
+        .and_then(|&unused| renames.get(unused))
+    {
+        None => Ok(renamed.names),
+        Some(unused) => {
+            let error = Error::usage(format!("`--rename {unused}` matches no tensor of A"));
+            Err(error.with_hint("it turns names of A into names of B"))
         }
     }
-    if renames.is_empty() {
-        return Ok(out);
-    }
-    let mut seen: HashMap<&str, &str> = HashMap::with_capacity(out.len());
-    for (new, old) in out.iter().zip(names) {
-        if let Some(first) = seen.insert(new, old) {
-            return Err(Error::usage(format!(
-                "`--rename` calls both `{first}` and `{old}` `{new}`"
-            )));
-        }
-    }
-    Ok(out)
 }
 
 /// Takes off prefixes that all names of one side have, and not all of the other.

@@ -21,8 +21,8 @@ mod tile;
 mod values;
 mod verdict;
 
+pub use crate::op::rename::Rename;
 pub use groups::{Group, Grouping};
-pub use match_names::Rename;
 pub use metadata::MetadataChange;
 pub use tally::Metrics;
 pub use tile::Tolerance;
