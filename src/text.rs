@@ -62,6 +62,22 @@ fn scaled(value: u64, units: &[&str], gap: &str) -> String {
     format!("{scaled:.decimals$}{gap}{}", units[unit])
 }
 
+/// A float as people read it: four significant digits.
+pub fn human_number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let scientific = format!("{value:.3e}");
+    let exponent = scientific.split_once('e').and_then(|(_, e)| e.parse().ok());
+    match exponent {
+        Some(exponent @ -3..=4) => {
+            let decimals = usize::try_from(3 - exponent).unwrap_or(0);
+            format!("{value:.decimals$}")
+        }
+        _ => scientific,
+    }
+}
+
 /// A whole number with thin groups of three: `1,234,567`.
 pub fn grouped(value: u64) -> String {
     let digits = value.to_string();
@@ -120,6 +136,25 @@ mod tests {
         assert_eq!(human_bytes(999_999), "1.00 MB");
         assert_eq!(human_count(7_241_732_096), "7.24 B");
         assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn floats_have_four_digits() {
+        let found = [
+            0.0,
+            1.0,
+            -0.123_456,
+            12345.6,
+            1e6,
+            1e-5,
+            0.001_234_56,
+            0.999_99,
+        ]
+        .map(human_number);
+        let expected = [
+            "0", "1.000", "-0.1235", "12346", "1.000e6", "1.000e-5", "0.001235", "1.000",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

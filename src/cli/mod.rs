@@ -5,6 +5,7 @@ mod args;
 mod audit;
 mod companions;
 mod convert;
+mod diff;
 mod hash;
 mod identity;
 mod inspect;
@@ -17,6 +18,7 @@ mod report;
 mod show;
 mod stats;
 mod transform;
+mod values;
 mod workflow;
 
 use args::{Format, Global};
@@ -73,6 +75,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Numbers about every tensor: min, max, mean, std, norms, zeros, NaN
     Stats(stats::Args),
+    /// What differs between two checkpoints: which tensors, how much, and where
+    Diff(diff::Args),
     /// The values of one tensor, or a slice of it, as numpy prints them
     Show(show::Args),
     /// Another format, dtype or sharding
@@ -107,6 +111,7 @@ fn dispatch(cli: &Cli) -> Result<Status> {
     match &cli.command {
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Stats(args) => stats::run(args, &cli.global),
+        Command::Diff(args) => diff::run(args, &cli.global),
         Command::Show(args) => show::run(args, &cli.global),
         Command::Convert(args) => convert::run(args, &cli.global),
         Command::Hash(args) => hash::run(args, &cli.global),

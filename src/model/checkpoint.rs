@@ -7,6 +7,19 @@ use crate::io::ByteOrder;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+/// Keys under which training programs keep the model, most trusted first.
+pub const ROOT_KEYS: [&str; 9] = [
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "net",
+    "network",
+    "generator",
+    "params",
+    "weights",
+];
+
 /// Tensors, metadata, values and what a reader noticed. A plain value.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
@@ -262,6 +275,15 @@ impl Checkpoint {
             last = Some((file, start.saturating_add(len)));
             is_after
         })
+    }
+
+    /// The keys of the outermost mapping that may hold the model, most trusted first.
+    pub fn root_candidates(&self) -> Vec<&'static str> {
+        let holds = |key: &&str| {
+            let mut groups = self.groups.iter();
+            groups.any(|group| group.key == *key && !group.tensors.is_empty())
+        };
+        ROOT_KEYS.into_iter().filter(holds).collect()
     }
 
     /// The tensor called `name`. Linear: for single look-ups.

@@ -8,7 +8,7 @@ mod tensor;
 mod value;
 
 pub use beside::Beside;
-pub use checkpoint::{Checkpoint, Group, Level, Note, Winner};
+pub use checkpoint::{Checkpoint, Group, Level, Note, ROOT_KEYS, Winner};
 pub use payload::{Bytes, Mask, Payload, Quantization, SparseLayout, Storage};
 pub use tensor::{Shape, Tensor};
 pub use value::{Array, Value};

@@ -3,19 +3,6 @@
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, Group, Level, Note, Value};
 
-/// Keys under which training programs keep the model, most trusted first.
-pub const ROOT_KEYS: [&str; 9] = [
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "module",
-    "net",
-    "network",
-    "generator",
-    "params",
-    "weights",
-];
-
 /// Which part of a checkpoint is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
@@ -56,15 +43,6 @@ impl LeftOut {
     }
 }
 
-/// The keys of the outermost mapping that may be the root, most trusted first.
-pub fn candidates(checkpoint: &Checkpoint) -> Vec<&str> {
-    let holds = |key: &&str| {
-        let mut groups = checkpoint.groups.iter();
-        groups.any(|group| group.key == *key && !group.tensors.is_empty())
-    };
-    ROOT_KEYS.into_iter().filter(holds).collect()
-}
-
 /// Restricts `checkpoint` to the root that `choice` names and drops its prefix from the names.
 ///
 /// If several keys could be the root, the first is taken, and a warning among the notes says
@@ -98,22 +76,25 @@ pub fn find(checkpoint: &mut Checkpoint, choice: &Choice) -> Result<Option<Strin
         }
     };
     match key {
-        Some(key) if !under(checkpoint, &key).contains(&true) => {
-            Err(nothing_under(checkpoint, &key))
-        }
+        Some(key) if !has(checkpoint, &key) => Err(nothing_under(checkpoint, &key)),
         key => Ok(key),
     }
+}
+
+/// Whether tensors stand under `key`.
+pub fn has(checkpoint: &Checkpoint, key: &str) -> bool {
+    under(checkpoint, key).contains(&true)
 }
 
 /// The root that the reader found, or the first candidate, if it is a key of the mapping.
 fn automatic(checkpoint: &Checkpoint) -> Option<String> {
     let is_group = |key: &&String| checkpoint.groups.iter().any(|group| group.key == **key);
     let found = checkpoint.root.as_ref().filter(is_group).cloned();
-    found.or_else(|| Some((*candidates(checkpoint).first()?).to_owned()))
+    found.or_else(|| Some((*checkpoint.root_candidates().first()?).to_owned()))
 }
 
 fn warn_of_several(checkpoint: &mut Checkpoint, taken: Option<&str>) {
-    let candidates = candidates(checkpoint);
+    let candidates = checkpoint.root_candidates();
     let others: Vec<String> = candidates
         .iter()
         .filter(|key| Some(**key) != taken)

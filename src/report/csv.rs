@@ -41,6 +41,7 @@ fn exact(cell: &Cell) -> Cow<'_, str> {
         Cell::Empty => Cow::from(""),
         Cell::Text(text) => Cow::from(text.as_str()),
         Cell::Count(number) | Cell::Bytes(number) => Cow::from(number.to_string()),
+        Cell::Bar(thousandths) => Cow::from(thousandths.to_string()),
     }
 }
 

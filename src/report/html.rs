@@ -1,6 +1,6 @@
 //! Pages as one HTML document without references to others.
 
-use super::{Block, Facts, Kind, Page, Remark, Table};
+use super::{Block, Cell, Facts, Kind, Page, Remark, Table};
 use crate::text::escape;
 use std::io::{self, Write};
 
@@ -21,6 +21,8 @@ tbody tr:hover { background: color-mix(in srgb, CanvasText 8%, transparent); }
 .name, pre { font-family: ui-monospace, monospace; white-space: pre; }
 .value { white-space: pre-wrap; overflow-wrap: anywhere; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.bar { width: 16rem; min-width: 8rem; vertical-align: middle; }
+.bar div { height: .7em; border-radius: 2px; background: #3b82c4; }
 .warning { color: #b35900; } .error, .danger { color: #c00000; }
 </style>
 </head>
@@ -47,6 +49,7 @@ pub(super) fn page(out: &mut dyn Write, page: &Page) -> io::Result<()> {
             Block::Facts(facts) => write_facts(out, facts)?,
             Block::Table(table) => write_table(out, table)?,
             Block::Remarks(remarks) => write_remarks(out, remarks)?,
+            Block::Heading(text) => writeln!(out, "<h2>{}</h2>", quote(text))?,
             Block::Text(text) => {
                 let lines: Vec<String> = text.lines().map(quote).collect();
                 writeln!(out, "<pre>{}</pre>", lines.join("\n"))?;
@@ -84,11 +87,18 @@ fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
         out.write_all(b"<tr>")?;
         for (column, cell) in table.columns.iter().zip(row) {
             let class = class(column.kind);
-            write!(
-                out,
-                "<td class=\"{class}\">{}</td>",
-                quote(&cell.to_human())
-            )?;
+            match cell {
+                Cell::Bar(thousandths) => write!(
+                    out,
+                    "<td class=\"bar\"><div style=\"width: {}%\"></div></td>",
+                    f64::from(*thousandths) / 10.0
+                )?,
+                cell => write!(
+                    out,
+                    "<td class=\"{class}\">{}</td>",
+                    quote(&cell.to_human())
+                )?,
+            }
         }
         out.write_all(b"</tr>\n")?;
     }

@@ -20,6 +20,7 @@ pub(super) fn page(out: &mut dyn Write, page: &Page, is_first: bool) -> io::Resu
             Block::Facts(facts) => write_facts(out, facts)?,
             Block::Table(table) => write_table(out, table)?,
             Block::Remarks(remarks) => write_remarks(out, remarks)?,
+            Block::Heading(text) => writeln!(out, "### {}", plain(text))?,
             Block::Text(text) => write_text(out, text)?,
         }
     }

@@ -31,6 +31,8 @@ pub enum Block {
     Remarks(Vec<Remark>),
     /// Text as it stands, of fixed width.
     Text(String),
+    /// What the next blocks are about.
+    Heading(String),
 }
 
 /// Keys and values.
@@ -90,6 +92,8 @@ pub enum Cell {
     Count(u64),
     /// How many bytes: scaled for people, exact for programs.
     Bytes(u64),
+    /// A bar, in thousandths of the longest.
+    Bar(u16),
 }
 
 impl Cell {
@@ -104,9 +108,17 @@ impl Cell {
             Cell::Bytes(bytes) => crate::text::human_bytes(*bytes),
             Cell::Count(count) => crate::text::grouped(*count),
             Cell::Text(text) => crate::text::escape(text).into_owned(),
+            Cell::Bar(thousandths) => bar(*thousandths),
             Cell::Empty => String::new(),
         }
     }
+}
+
+/// A bar of up to ten characters, in eighths of one; only nothing is drawn as nothing.
+fn bar(thousandths: u16) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (usize::from(thousandths.min(1000)) * 80).div_ceil(1000);
+    "█".repeat(eighths / 8) + PARTS[eighths % 8]
 }
 
 /// Something worth knowing.

@@ -29,13 +29,15 @@ pub(super) fn page(out: &mut dyn Write, page: &Page, look: Look) -> io::Result<(
         writeln!(out, "{}", bold(&escape(&page.title), look))?;
     }
     for (index, block) in page.blocks.iter().enumerate() {
-        if index > 0 {
+        let follows_heading = index > 0 && matches!(page.blocks[index - 1], Block::Heading(_));
+        if index > 0 && !follows_heading {
             writeln!(out)?;
         }
         match block {
             Block::Facts(facts) => write_facts(out, facts, look)?,
             Block::Table(table) => write_table(out, table, look)?,
             Block::Remarks(remarks) => write_remarks(out, remarks, look)?,
+            Block::Heading(text) => writeln!(out, "{}", bold(&escape(text), look))?,
             Block::Text(text) => {
                 for line in text.lines() {
                     writeln!(out, "{}", escape(line))?;

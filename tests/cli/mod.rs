@@ -2,6 +2,7 @@
 
 mod audit;
 mod convert;
+mod diff;
 mod hash;
 mod inspect;
 mod prune;

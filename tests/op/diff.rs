@@ -3,7 +3,8 @@
 use ckpt::DType;
 use ckpt::io::Source;
 use ckpt::model::{Checkpoint, Payload, Quantization, Shape, Storage, Tensor, Value};
-use ckpt::op::diff::{Difference, Grouping, Metrics, Options, Row, Tolerance, Verdict, diff};
+use ckpt::op::diff::{Difference, Metrics, Options, Row, Tolerance, Verdict, diff};
+use ckpt::op::group::Grouping;
 use ckpt::op::rename::Rename;
 use ckpt::parallel::Silent;
 use std::sync::Arc;
@@ -565,13 +566,13 @@ fn groups_say_which_layer_moved() {
         ..options()
     };
     let difference = diff(&side(a), &side(b), &options, &Silent).unwrap();
-    let groups = difference.groups(Grouping::Layer);
+    let groups = difference.groups(&Grouping::Layer);
     assert_eq!(groups.len(), 2);
     assert_eq!((groups[0].tensors, groups[0].identical), (2, 1));
-    assert_near(groups[0].rel_l2, 1.0 / 3.0);
+    assert_near(groups[0].metrics.rel_l2, 1.0 / 3.0);
     assert_eq!(groups[0].verdict, Some(Verdict::Changed));
     assert_eq!(
-        (groups[1].name.as_str(), groups[1].rel_l2),
+        (groups[1].name.as_str(), groups[1].metrics.rel_l2),
         ("l.1", Some(0.0))
     );
 }

@@ -2,19 +2,12 @@
 
 use super::tables::{flat, folded, source, tree};
 use super::{Found, Listing};
-use crate::cli::json::{Plain, kind_of};
+use crate::cli::values::{in_full, in_short};
 use crate::cli::{adapter, identity, licence};
 use ckpt::model::{Checkpoint, Level, Note, Value};
 use ckpt::op::inspect;
-use ckpt::op::root;
 use ckpt::report::{Block, Facts, Page, Remark, Severity};
 use ckpt::text::{grouped, human_bytes, human_count};
-
-/// Characters of a value that are shown, unless all was asked for.
-const SHORT: usize = 72;
-
-/// Elements of a list that are shown one by one.
-const LISTED: usize = 16;
 
 /// Entries of metadata or values that are shown, unless all was asked for.
 const ENTRIES: usize = 40;
@@ -167,7 +160,7 @@ fn root_fact(found: &Found) -> Option<String> {
         .filter(|group| !group.tensors.is_empty())
         .map(|group| format!("{} ({})", group.key, grouped(group.tensors.len() as u64)))
         .collect();
-    let others = root::candidates(checkpoint).len();
+    let others = checkpoint.root_candidates().len();
     let hint = match others {
         0 | 1 => "",
         _ => "; several could be the model: see --root",
@@ -230,89 +223,6 @@ fn content(title: &str, entries: &[&(String, Value)], all: bool) -> Facts {
         title: title.to_owned(),
         entries: lines,
     }
-}
-
-fn in_full(value: &Value) -> String {
-    match value {
-        Value::Text(text) => text.clone(),
-        value => serde_json::to_string(&Plain { value, all: true }).unwrap_or_default(),
-    }
-}
-
-/// One line that says what the value is, if not all of it.
-fn in_short(value: &Value) -> String {
-    match value {
-        Value::Text(text) => shorten(text),
-        value => {
-            let mut line = String::new();
-            write_short(value, &mut line);
-            if line.chars().count() > SHORT {
-                line = line.chars().take(SHORT).collect();
-                line.push_str("...");
-            }
-            line
-        }
-    }
-}
-
-/// Writes a value until the line is full.
-fn write_short(value: &Value, line: &mut String) {
-    if line.len() > 4 * SHORT {
-        return;
-    }
-    let list = |line: &mut String, items: &[Value]| {
-        for (index, item) in items.iter().enumerate().take(SHORT) {
-            line.push_str(if index > 0 { ", " } else { "" });
-            write_short(item, line);
-        }
-    };
-    match value {
-        Value::Null => line.push_str("None"),
-        Value::Bool(value) => line.push_str(if *value { "True" } else { "False" }),
-        Value::Int(value) => line.push_str(&value.to_string()),
-        Value::Unsigned(value) => line.push_str(&value.to_string()),
-        Value::Float(value) => line.push_str(&short_float(*value)),
-        Value::Text(text) => line.push_str(&shorten(text)),
-        Value::Array(array) => line.push_str(&format!("[{} x {}]", array.element, array.length)),
-        Value::List(items) if items.len() > LISTED => {
-            line.push_str(&format!("[{} x {}]", kind_of(items), items.len()));
-        }
-        Value::List(items) => {
-            line.push('[');
-            list(line, items);
-            line.push(']');
-        }
-        Value::Map(entries) => {
-            line.push('{');
-            for (index, (key, value)) in entries.iter().enumerate().take(SHORT) {
-                line.push_str(if index > 0 { ", " } else { "" });
-                line.push_str(&shorten(key));
-                line.push_str(": ");
-                write_short(value, line);
-            }
-            line.push('}');
-        }
-    }
-}
-
-/// In as few digits as say which number is meant; one that came from an `f32` needs fewer.
-fn short_float(value: f64) -> String {
-    let single = value as f32;
-    match f64::from(single) == value {
-        true => format!("{single:?}"),
-        false => format!("{value:?}"),
-    }
-}
-
-/// The beginning of a text, on one line, and how long it is.
-fn shorten(text: &str) -> String {
-    let mut beginning: String = text.chars().take(SHORT).collect();
-    let is_cut = beginning.len() < text.len();
-    beginning = beginning.replace(['\n', '\r', '\t'], " ");
-    if is_cut {
-        beginning.push_str(&format!("... ({})", human_bytes(text.len() as u64)));
-    }
-    beginning
 }
 
 /// The gravest first; many of one kind are counted.

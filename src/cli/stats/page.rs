@@ -4,7 +4,7 @@ use super::Args;
 use crate::cli::args::{Format, Global};
 use ckpt::op::stats::{Measures, Number, Outcome, Row, Stats, Totals};
 use ckpt::report::{Block, Cell, Column, Facts, Kind, Page, Style, Table};
-use ckpt::text::{grouped, human_bytes, human_count};
+use ckpt::text::{grouped, human_bytes, human_count, human_number};
 
 /// Columns of a terminal from which on a histogram fits beside the rest.
 const WIDE: usize = 120;
@@ -169,7 +169,7 @@ impl<'a> Layout<'a> {
         Cell::Text(match value {
             Number::Integer(value) => value.to_string(),
             Number::Float(value) if self.is_full => format!("{value:?}"),
-            Number::Float(value) => short(value),
+            Number::Float(value) => human_number(value),
         })
     }
 
@@ -179,20 +179,6 @@ impl<'a> Layout<'a> {
             return counts.join(" ");
         }
         bars(counts)
-    }
-}
-
-/// A float as people read it: four significant digits.
-fn short(value: f64) -> String {
-    let magnitude = value.abs();
-    match magnitude {
-        0.0 => "0".to_owned(),
-        1e-3..1e5 => {
-            let whole = magnitude.log10().floor().max(-4.0) as i32;
-            let decimals = (3 - whole).max(0) as usize;
-            format!("{value:.decimals$}")
-        }
-        _ => format!("{value:.3e}"),
     }
 }
 
@@ -219,15 +205,6 @@ fn remark(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn floats_have_four_digits() {
-        let found = [0.0, 1.0, -0.123_456, 12345.6, 1e6, 1e-5, 0.001_234_56].map(short);
-        let expected = [
-            "0", "1.000", "-0.1235", "12346", "1.000e6", "1.000e-5", "0.001235",
-        ];
-        assert_eq!(found, expected);
-    }
 
     #[test]
     fn bars_show_every_count_that_is_not_zero() {

@@ -50,19 +50,6 @@ pub struct PyTorch;
 /// Bytes up to which a file is tried as a pickle that does not begin with its protocol.
 const UNMARKED: u64 = 64 << 20;
 
-/// Keys under which training programs keep the model, most trusted first.
-const ROOTS: [&str; 9] = [
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "module",
-    "net",
-    "network",
-    "generator",
-    "params",
-    "weights",
-];
-
 impl Format for PyTorch {
     fn name(&self) -> &'static str {
         "pytorch"
@@ -236,21 +223,12 @@ fn listed(
             .push(Note::new("unused-storage", Level::Info, text));
     }
     checkpoint.make_names_unique(Winner::First);
-    checkpoint.root = root_of(&checkpoint);
+    checkpoint.root = checkpoint
+        .root_candidates()
+        .first()
+        .map(|key| (*key).to_owned());
     checkpoint
         .values
         .retain(|(_, value)| *value != Value::Null || !is_script);
     Ok(checkpoint)
-}
-
-/// The first of the usual keys that holds tensors.
-fn root_of(checkpoint: &Checkpoint) -> Option<String> {
-    let holds = |key: &&str| {
-        let mut groups = checkpoint.groups.iter();
-        groups.any(|group| group.key == **key && !group.tensors.is_empty())
-    };
-    ROOTS
-        .iter()
-        .find(|key| holds(key))
-        .map(|key| (*key).to_owned())
 }

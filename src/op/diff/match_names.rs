@@ -6,7 +6,7 @@
 use super::gguf_names::hugging_face_names;
 use crate::error::{Error, Result};
 use crate::op::rename::{Rename, rename_all};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Prefixes that programs put in front of every name of a model they wrap.
 const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "_forward_module.", "model."];
@@ -96,27 +96,32 @@ fn rename(names: &[&str], renames: &[Rename]) -> Result<Vec<String>> {
     }
 }
 
-/// Takes off prefixes that all names of one side have, and not all of the other.
+/// Takes off prefixes that all names of one side have, and not all of the other, unless fewer
+/// names would be equal then.
 fn unwrap<'n>(a: &mut [&'n str], b: &mut [&'n str], assumptions: &mut Vec<String>) {
-    let all = |names: &[&str], prefix: &str| {
-        !names.is_empty() && names.iter().all(|name| name.starts_with(prefix))
-    };
     // Every round takes something off one side, so it ends.
-    while let Some((prefix, is_a)) =
-        WRAPPERS
-            .iter()
-            .find_map(|&prefix| match (all(a, prefix), all(b, prefix)) {
-                (true, false) if !b.is_empty() => Some((prefix, true)),
-                (false, true) if !a.is_empty() => Some((prefix, false)),
-                _ => None,
-            })
-    {
+    while let Some((prefix, is_a)) = WRAPPERS.iter().find_map(|prefix| removable(prefix, a, b)) {
         let (names, side) = if is_a { (&mut *a, "A") } else { (&mut *b, "B") };
         for name in names.iter_mut() {
             *name = &name[prefix.len()..];
         }
         assumptions.push(format!("`{prefix}` is taken off all names of {side}"));
     }
+}
+
+/// Whether `prefix` comes off one side, and whether that is A.
+fn removable<'p>(prefix: &'p str, a: &[&str], b: &[&str]) -> Option<(&'p str, bool)> {
+    let all = |names: &[&str]| names.iter().all(|name| name.starts_with(prefix));
+    if a.is_empty() || b.is_empty() || all(a) == all(b) {
+        return None;
+    }
+    let is_a = all(a);
+    let (wrapped, others) = if is_a { (a, b) } else { (b, a) };
+    let others: HashSet<&str> = others.iter().copied().collect();
+    let equal = wrapped.iter().filter(|name| others.contains(*name));
+    let bare = wrapped.iter().map(|name| &name[prefix.len()..]);
+    let equal_then = bare.filter(|name| others.contains(name));
+    (equal_then.count() >= equal.count()).then_some((prefix, is_a))
 }
 
 fn without_inner(name: &str) -> String {
@@ -242,6 +247,14 @@ mod tests {
         assert_eq!(pairs(&a, &["model.x", "x"], &[]), [Some(0), Some(1)]);
         let a = ["model.model.x", "model.lm_head"];
         assert_eq!(pairs(&a, &["model.x", "lm_head"], &[]), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn names_that_are_equal_keep_their_prefix() {
+        let names = side(&["model.x", "optimizer.y"]);
+        let matches = match_names(&side(&["model.x"]), &names, &[], false).unwrap();
+        assert_eq!(matches.b_of_a, [Some(0)]);
+        assert_eq!(matches.assumptions.len(), 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | reading pairs piece by piece | `measure`, `rows` |
 //! | bytes as numbers, and the numbers compared | `values`, `tile` |
 //! | sums, and the metrics that follow | `tally` |
-//! | layers and modules | `groups` |
+//! | rows merged by layer, module or dtype | `groups` |
 //! | what differs beside the tensors | `metadata` |
 
 mod gguf_names;
@@ -22,7 +22,7 @@ mod values;
 mod verdict;
 
 pub use crate::op::rename::Rename;
-pub use groups::{Group, Grouping};
+pub use groups::Group;
 pub use metadata::MetadataChange;
 pub use tally::Metrics;
 pub use tile::Tolerance;
@@ -32,6 +32,7 @@ use crate::dtype::{Class, DType};
 use crate::error::Result;
 use crate::kernel::InstructionSet;
 use crate::model::{Checkpoint, Payload, Quantization, Shape, Tensor};
+use crate::op::group::Grouping;
 use crate::op::inspect::natural_order;
 use crate::op::select::Selection;
 use crate::parallel::Progress;
@@ -42,6 +43,7 @@ use rows::{RowOrder, Stored};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tally::Tally;
+use values::Decoder;
 
 /// How two checkpoints are compared.
 #[derive(Clone, Debug, Default)]
@@ -134,9 +136,18 @@ impl Difference {
             .all(|row| row.verdict.as_ref().is_ok_and(is_fine))
     }
 
-    /// The tensors merged by layer or module, in the order of their names.
-    pub fn groups(&self, grouping: Grouping) -> Vec<Group> {
+    /// The tensors merged by layer, module, dtype or glob, in the order of their names.
+    pub fn groups(&self, grouping: &Grouping) -> Vec<Group> {
         groups::merge(&self.rows, grouping)
+    }
+
+    /// The tensors that both have and that are not identical, merged.
+    pub fn changes(&self) -> Group {
+        let is_change = |row: &&Row| {
+            let is_identical = matches!(row.verdict, Ok(Verdict::Identical));
+            row.a.is_some() && row.b.is_some() && !is_identical
+        };
+        groups::merge_all(self.rows.iter().filter(is_change))
     }
 }
 
@@ -199,6 +210,7 @@ pub fn diff_with(
         };
         let orders = row_orders(a, b, &pairs, options, &mut assumptions);
         fill(&mut rows, &pairs, &orders, how)?;
+        name_files(&mut rows, &pairs, [a, b]);
     }
     rows.sort_by(|a, b| natural_order(&a.name, &b.name));
     Ok(Difference {
@@ -334,6 +346,21 @@ fn fill(
         rows[places[index]].settle(outcome, may_be_identical);
     }
     find_transposed(rows, pairs, how)
+}
+
+/// Says which file an error is about, where reading did not come to know it.
+fn name_files(rows: &mut [Row], pairs: &[Pair<'_>], sides: [&Checkpoint; 2]) {
+    let is_readable =
+        |tensor: &Tensor| Reader::open(tensor).is_ok() && Decoder::of(tensor.dtype).is_ok();
+    for (row, pair) in rows.iter_mut().zip(pairs) {
+        if row.verdict.is_ok() {
+            continue;
+        }
+        let is_from_b = pair[0].is_none_or(is_readable);
+        let path = &sides[usize::from(is_from_b)].path;
+        let verdict = std::mem::replace(&mut row.verdict, Ok(Verdict::Changed));
+        row.verdict = verdict.map_err(|error| error.in_file(path));
+    }
 }
 
 /// A PyTorch quantised tensor as the floats it stands for.

@@ -127,7 +127,7 @@ fn find_root(
 
 /// Whether the root is itself the average, for want of anything else.
 fn average_alone(root: &str) -> Option<Copy> {
-    (!root::ROOT_KEYS.contains(&root) && root.contains("ema")).then_some(Copy::Ema)
+    (!crate::model::ROOT_KEYS.contains(&root) && root.contains("ema")).then_some(Copy::Ema)
 }
 
 fn find_seconds(

@@ -287,7 +287,11 @@ dtype = "keep"
             ("\n[[rule]]\nmatch = 'a'\n", "line 2", "says nothing"),
             ("[[rule]]\ndrop = true\n", "line 1", "match"),
             ("[[rule]]\nmatch = 're:('\ndrop = true\n", "line 2", "re:("),
-            ("[[rule]]\nmatch = 'a*'\nrename = 'b'\n", "line 3", "which part"),
+            (
+                "[[rule]]\nmatch = 'a*'\nrename = 'b'\n",
+                "line 3",
+                "which part",
+            ),
             (
                 "[[rule]]\nmatch = 'a'\ndrop = true\nkeep = true\n",
                 "line 1",

@@ -196,7 +196,7 @@ impl<'a> Plan<'a> {
         };
         let mut places: HashMap<String, usize> = HashMap::new();
         for (slot, tensor) in self.slot_of.iter_mut().zip(self.tensors) {
-            let key = by.key(tensor);
+            let key = by.key(&tensor.name, tensor.dtype);
             *slot = *places.entry(key).or_insert_with_key(|key| {
                 self.groups.push(key.clone());
                 self.groups.len() - 1
