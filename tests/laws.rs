@@ -211,6 +211,7 @@ fn written(checkpoint: Checkpoint, target: &Path, threads: usize) -> Result<Vec<
             _ => convert::Tied::Alias,
         },
         holds: format::dtypes_of_target(target)?,
+        ..Default::default()
     };
     let converted = convert::convert(checkpoint, &options)?.checkpoint;
     let content = content(&converted)?;
@@ -271,6 +272,7 @@ fn can_hold(tensor: &ckpt::Tensor, target: &Path) -> bool {
         dtype: None,
         tied: convert::Tied::Clone,
         holds: format::dtypes_of_target(target).unwrap(),
+        ..Default::default()
     };
     let converted = convert::convert(alone, &options).map(|converted| converted.checkpoint);
     converted.is_ok_and(|checkpoint| format::plan(&checkpoint, target, None).is_ok())

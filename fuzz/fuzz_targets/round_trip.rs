@@ -26,6 +26,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         dtype: None,
         tied: Tied::Clone,
         holds: format::dtypes_of_target(&target).unwrap(),
+        ..Default::default()
     };
     let Ok(converted) = convert(checkpoint, &options) else {
         return;

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     global.require_format("convert", &[Format::Table, Format::Json])?;
     let target = target_path(&args.source, &args.target);
-    let options = args.write.options(&target)?;
+    let options = args.write.options(&target, global.threads())?;
     let checkpoint = format::open_for(&args.source, &target)?;
     let mut chosen = choose(checkpoint, args, global)?;
     transform::metadata::set(&mut chosen.checkpoint, &args.metadata)?;

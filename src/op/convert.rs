@@ -3,7 +3,8 @@
 //! Nothing moves here. The result is a checkpoint that a writer can write as it stands, and a
 //! list of what was changed and why.
 
-use crate::dtype::cast::integers_of;
+use super::scale;
+use crate::dtype::cast::{Overflow, integers_of};
 use crate::dtype::{Class, DType, cast};
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, Payload, Quantization, Shape, Storage, Tensor, Value};
@@ -11,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The dtype for every floating tensor; the others stay as they are.
     pub dtype: Option<DType>,
@@ -19,6 +20,23 @@ pub struct Options {
     pub tied: Tied,
     /// The dtypes that the target can hold.
     pub holds: Vec<DType>,
+    /// What becomes of values too large for the dtype; `None`: what is usual for it.
+    pub overflow: Option<Overflow>,
+    /// Whether matrices that become 8-bit floats get a scale.
+    pub scaling: Scaling,
+}
+
+/// Whether matrices (and tensors of more dimensions) that become 8-bit floats are divided by a
+/// scale, which goes into a tensor `NAME_scale`. With a scale, vectors keep their dtype.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scaling {
+    /// No.
+    #[default]
+    None,
+    /// Yes, but the scales are not measured: for a plan of what would be written.
+    Planned,
+    /// Yes, measured by so many threads: reads those tensors.
+    Measured(usize),
 }
 
 /// What becomes of a tensor that is another name of an earlier one.
@@ -70,6 +88,8 @@ pub enum Reason {
     Integers,
     /// The scale, zero point or axis of quantised integers.
     Quantization,
+    /// The scale of 8-bit floats.
+    Scale,
     /// Complex numbers became pairs of real ones.
     Pairs,
     /// A sparse tensor was written out.
@@ -94,6 +114,7 @@ impl Reason {
             Reason::Dequantized => "dequantized",
             Reason::Integers => "integers",
             Reason::Quantization => "quantization",
+            Reason::Scale => "scale",
             Reason::Pairs => "pairs",
             Reason::Dense => "dense",
             Reason::Alias => "alias",
@@ -122,7 +143,8 @@ pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
             .map_err(|error| error.in_tensor(&name))?;
         for (tensor, change) in parts {
             // A tensor that was there keeps its name; one that is made needs a free one.
-            if change.reason == Reason::Quantization && !names.insert(tensor.name.clone()) {
+            let is_made = matches!(change.reason, Reason::Quantization | Reason::Scale);
+            if is_made && !names.insert(tensor.name.clone()) {
                 let error = Error::usage(format!("`{}` is taken by another tensor", tensor.name));
                 return Err(error.in_tensor(&name));
             }
@@ -195,9 +217,72 @@ fn convert_tensor(
     if dtype == tensor.dtype {
         return Ok(vec![part(tensor.clone(), &tensor, reason)]);
     }
+    if !options.holds.contains(&dtype) {
+        let text = format!("the target cannot hold {dtype}");
+        let error = Error::unsupported(text);
+        return Err(match dtype.class() {
+            Class::Block => error.with_hint("blocks have their place in GGUF files only"),
+            _ => error,
+        });
+    }
     cast::check(tensor.dtype, dtype)?;
-    let cast = derived(&tensor, dtype, tensor.shape.clone(), Payload::Cast);
+    cast::check_rows(dtype, tensor.shape.dimensions())?;
+    if let Some(largest) = scale::largest_of(dtype)
+        && options.scaling != Scaling::None
+    {
+        return scaled(tensor, dtype, largest, options);
+    }
+    let cast = cast_to(&tensor, dtype, options);
     Ok(vec![part(cast, &tensor, reason)])
+}
+
+/// `tensor` in another dtype.
+fn cast_to(tensor: &Tensor, dtype: DType, options: &Options) -> Tensor {
+    derived(
+        tensor,
+        dtype,
+        tensor.shape.clone(),
+        |tensor| match options.overflow {
+            None => Payload::Cast(tensor),
+            overflow => {
+                let importance = None;
+                let options = cast::Options {
+                    overflow,
+                    importance,
+                };
+                Payload::CastWith(tensor, Arc::new(options))
+            }
+        },
+    )
+}
+
+/// `tensor` divided by a scale in an 8-bit float whose largest value is `largest`, and the
+/// scale.
+fn scaled(tensor: Tensor, dtype: DType, largest: f32, options: &Options) -> Result<Parts> {
+    if tensor.shape.dimensions().len() < 2 && options.holds.contains(&tensor.dtype) {
+        return Ok(vec![part(tensor.clone(), &tensor, Reason::Kept)]);
+    }
+    let is_alias = tensor.tied_to.is_some();
+    let scale = match options.scaling {
+        Scaling::Measured(threads) if !is_alias => scale::scale(&tensor, largest, threads)?,
+        _ => 1.0,
+    };
+    let single = derived(&tensor, DType::F32, tensor.shape.clone(), Payload::Cast);
+    let divided = derived(&single, DType::F32, tensor.shape.clone(), |single| {
+        Payload::Scaled(single, scale)
+    });
+    let cast = cast_to(&divided, dtype, options);
+    let mut parts = vec![part(cast, &tensor, Reason::Cast)];
+    if !is_alias {
+        let stored = Payload::Stored(Storage::inline(scale.to_le_bytes()));
+        let name = format!("{}_scale", tensor.name);
+        let made = Tensor::new(name, DType::F32, Shape::scalar(), stored);
+        let (made, mut change) = part(made.clone(), &made, Reason::Scale);
+        change.bytes_before = 0;
+        change.from_name.clone_from(&tensor.name);
+        parts.push((made, change));
+    }
+    Ok(parts)
 }
 
 fn check_readable(tensor: &Tensor) -> Result<()> {
@@ -269,7 +354,11 @@ fn convert_quantized(
         );
         let numbers = match dtype {
             DType::F32 => numbers,
-            _ => derived(&numbers, dtype, tensor.shape.clone(), Payload::Cast),
+            _ => {
+                cast::check(DType::F32, dtype)?;
+                cast::check_rows(dtype, tensor.shape.dimensions())?;
+                cast_to(&numbers, dtype, options)
+            }
         };
         return Ok(vec![part(numbers, &tensor, Reason::Dequantized)]);
     }

@@ -12,6 +12,7 @@ pub mod prune;
 pub mod rename;
 pub mod root;
 pub mod rules;
+pub mod scale;
 pub mod schema;
 pub mod select;
 pub mod show;

@@ -19,6 +19,7 @@ fn write(checkpoint: Checkpoint, target: &Path) -> ckpt::Result<Checkpoint> {
             _ => Tied::Alias,
         },
         holds: format::dtypes_of_target(target)?,
+        ..Default::default()
     };
     let converted = convert(checkpoint, &options)?.checkpoint;
     let options = WriteOptions {

@@ -2,7 +2,8 @@
 
 use crate::support::testdata;
 use ckpt::format;
-use ckpt::op::convert::{Converted, Options, Reason, Tied, convert};
+use ckpt::model::{Checkpoint, Payload, Shape, Storage};
+use ckpt::op::convert::{Converted, Options, Reason, Scaling, Tied, convert};
 use ckpt::stream::Reader;
 use ckpt::{DType, Tensor};
 
@@ -12,6 +13,7 @@ fn converted(file: &str, dtype: Option<DType>, tied: Tied) -> Converted {
         dtype,
         tied,
         holds: format::dtypes_of_target("x.safetensors".as_ref()).unwrap(),
+        ..Default::default()
     };
     convert(checkpoint, &options).unwrap()
 }
@@ -133,8 +135,50 @@ fn what_has_no_data_is_an_error_that_says_how_to_leave_it_out() {
         dtype: None,
         tied: Tied::Alias,
         holds: format::dtypes_of_target("x.safetensors".as_ref()).unwrap(),
+        ..Default::default()
     };
     let error = convert(checkpoint, &options).unwrap_err();
     assert!(error.place().tensor.is_some());
     assert!(error.hint().unwrap().contains("-x"), "{error}");
+}
+
+// torch 2: `scale = x.abs().max() / 448`, `(x / scale).to(torch.float8_e4m3fn)`.
+#[test]
+fn eight_bit_matrices_are_scaled_as_torch_does_it() {
+    let bytes = [0.1f32, -0.75, 1.0, 0.003, 0.0, 1e-6].map(f32::to_le_bytes);
+    let stored = |bytes: &[u8]| Payload::Stored(Storage::inline(bytes));
+    let shape = |dimensions: &[u64]| Shape::new(dimensions).unwrap();
+    let tensors = vec![
+        Tensor::new(
+            "a.weight",
+            DType::F32,
+            shape(&[2, 3]),
+            stored(&bytes.concat()),
+        ),
+        Tensor::new("a.bias", DType::F32, shape(&[1]), stored(&[0; 4])),
+        Tensor::new("zero", DType::F32, shape(&[1, 1]), stored(&[0; 4])),
+    ];
+    let checkpoint = Checkpoint {
+        tensors,
+        ..Checkpoint::default()
+    };
+    for scaling in [Scaling::Measured(2), Scaling::Planned] {
+        let options = Options {
+            dtype: Some(DType::F8E4M3),
+            holds: format::dtypes_of_target("x.safetensors".as_ref()).unwrap(),
+            scaling,
+            ..Default::default()
+        };
+        let converted = convert(checkpoint.clone(), &options).unwrap().checkpoint;
+        let of = |name: &str| converted.tensor(name).unwrap();
+        assert_eq!(of("a.weight").dtype, DType::F8E4M3);
+        assert_eq!(of("a.bias").dtype, DType::F32);
+        assert_eq!(of("a.weight_scale").dtype, DType::F32);
+        if scaling != Scaling::Planned {
+            let read = |name: &str| Reader::open(of(name)).unwrap().read_all().unwrap();
+            assert_eq!(read("a.weight"), [99, 250, 126, 59, 0, 0]);
+            assert_eq!(read("a.weight_scale"), 991_054_117u32.to_le_bytes());
+            assert_eq!(read("zero_scale"), 1f32.to_le_bytes());
+        }
+    }
 }

@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         return Err(Error::usage("SRC and DST are needed"));
     };
     let target = target_path(source, target);
-    let convert_options = args.write.options(&target)?;
+    let convert_options = args.write.options(&target, global.threads())?;
     let options = options(args)?;
     let checkpoint = format::open_with(source, &ReadOptions::SUMMARY)?;
     let path = checkpoint.path.clone();

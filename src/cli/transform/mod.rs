@@ -9,11 +9,12 @@ pub(crate) use report::{Dropped, Report};
 use super::args::{Format, Global};
 use super::progress::Bar;
 use super::{Status, companions};
-use ckpt::dtype::cast::Losses;
+use ckpt::dtype::cast::{self, Losses, Overflow};
 use ckpt::format::{self, Plan, Ties, WriteOptions};
 use ckpt::io::{SinkOptions, is_folder};
 use ckpt::model::Checkpoint;
-use ckpt::op::convert::{Change, Converted, Options, Reason, Tied};
+use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied};
+use ckpt::op::scale;
 use ckpt::text::{grouped, human_bytes, parse_size};
 use ckpt::{DType, Error, Result};
 use clap::ValueEnum;
@@ -23,9 +24,15 @@ use std::path::{Path, PathBuf};
 /// How the output is written.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct WriteArgs {
-    /// The dtype for every floating tensor; integers and bools stay
-    #[arg(long, value_name = "DTYPE", value_enum, ignore_case = true)]
-    dtype: Option<Target>,
+    /// The dtype for every floating tensor, such as `bf16` or `f8_e4m3`; integers and bools stay
+    #[arg(long, value_name = "DTYPE", value_parser = target_dtype)]
+    dtype: Option<DType>,
+    /// What becomes of values too large for the dtype: by default infinite, or the largest value where it has no infinity
+    #[arg(long, value_name = "HOW", value_enum)]
+    overflow: Option<OverflowArg>,
+    /// Divide matrices that become 8-bit floats by a scale, kept beside them as `NAME_scale`; vectors keep their dtype
+    #[arg(long, requires = "dtype")]
+    scale: bool,
     /// What becomes of tensors that share their bytes
     #[arg(long, value_name = "HOW", value_enum, default_value_t = TiedArg::Alias)]
     tied: TiedArg,
@@ -49,22 +56,35 @@ pub(crate) struct WriteArgs {
     weights_only: bool,
 }
 
-/// The dtypes that `--dtype` takes.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Target {
-    F32,
-    F16,
-    Bf16,
-    F64,
+/// A dtype that `--dtype` takes.
+fn target_dtype(text: &str) -> std::result::Result<DType, String> {
+    let dtype = DType::from_name(text).filter(|dtype| cast::targets().any(|to| to == *dtype));
+    dtype.ok_or_else(|| {
+        let names: Vec<String> = cast::targets().map(|dtype| dtype.to_string()).collect();
+        format!("not one of {}", names.join(", "))
+    })
 }
 
-impl Target {
-    fn dtype(self) -> DType {
+/// What `--overflow` takes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OverflowArg {
+    /// The largest value of the dtype
+    Saturate,
+    /// Infinity, or NaN where the dtype has none
+    Inf,
+    /// NaN
+    Nan,
+    /// An error that names the first
+    Error,
+}
+
+impl OverflowArg {
+    fn policy(self) -> Overflow {
         match self {
-            Target::F32 => DType::F32,
-            Target::F16 => DType::F16,
-            Target::Bf16 => DType::BF16,
-            Target::F64 => DType::F64,
+            OverflowArg::Saturate => Overflow::Saturate,
+            OverflowArg::Inf => Overflow::Infinity,
+            OverflowArg::Nan => Overflow::Nan,
+            OverflowArg::Error => Overflow::Error,
         }
     }
 }
@@ -90,9 +110,23 @@ impl WriteArgs {
     }
 
     /// What becomes of the tensors' elements in a file called `target`.
-    pub(crate) fn options(&self, target: &Path) -> Result<Options> {
+    pub(crate) fn options(&self, target: &Path, threads: usize) -> Result<Options> {
+        let scaling = match (self.scale, self.dry_run) {
+            (false, _) => Scaling::None,
+            (true, true) => Scaling::Planned,
+            (true, false) => Scaling::Measured(threads),
+        };
+        if let Some(dtype) = self.dtype
+            && self.scale
+            && scale::largest_of(dtype).is_none()
+        {
+            return Err(Error::usage(format!("{dtype} takes no scale"))
+                .with_hint("`--scale` goes with 8-bit floats such as `--dtype f8_e4m3`"));
+        }
         Ok(Options {
-            dtype: self.dtype.map(Target::dtype),
+            dtype: self.dtype,
+            overflow: self.overflow.map(OverflowArg::policy),
+            scaling,
             tied: match (self.tied, format::ties_of_target(target)?) {
                 (TiedArg::Clone, _) | (_, Ties::Copies) => Tied::Clone,
                 (TiedArg::Alias, _) => Tied::Alias,

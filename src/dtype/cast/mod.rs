@@ -59,6 +59,12 @@ pub struct Options {
     pub importance: Option<Arc<[f32]>>,
 }
 
+/// The dtypes that numbers can be cast to, floats first.
+pub fn targets() -> impl Iterator<Item = DType> {
+    let all = DType::ALL.iter().copied();
+    all.filter(|&dtype| check(DType::F32, dtype).is_ok())
+}
+
 /// Whether elements of `from` can be cast to `to`.
 ///
 /// Errors: `Unsupported` for targets that are no floats of 8 bits or more and no blocks that

@@ -5,6 +5,7 @@
 
 use super::gguf_names::hugging_face_names;
 use crate::error::{Error, Result};
+use crate::model::ROOT_KEYS;
 use crate::op::rename::{Rename, rename_all};
 use std::collections::{HashMap, HashSet};
 
@@ -135,8 +136,15 @@ fn without_inner(name: &str) -> String {
     out
 }
 
-/// A name without anything that a wrapper adds.
+/// A name without anything that a wrapper adds, be it behind the key that holds the model.
 fn bare(name: &str) -> String {
+    let root = name.split_once('.');
+    if let Some((root, rest)) = root.filter(|(root, _)| ROOT_KEYS.contains(root)) {
+        // `model.` is both a root and a wrapper.
+        if !WRAPPERS.contains(&format!("{root}.").as_str()) {
+            return format!("{root}.{}", bare(rest));
+        }
+    }
     let name = without_inner(name);
     let mut bare = name.as_str();
     while let Some(rest) = WRAPPERS
