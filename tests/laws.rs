@@ -547,3 +547,40 @@ fn bad_files_are_refused_in_little_memory() {
     }
     assert_none("bad files broke the program", &failures);
 }
+
+/// More bytes than the program may map: measuring must not hold a tensor in memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn large_tensors_are_measured_and_compared_in_little_memory() {
+    let bytes = (ADDRESS_SPACE << 10) + (64 << 20);
+    let folder = tempfile::tempdir().unwrap();
+    let header = format!(
+        r#"{{"w":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{bytes}]}}}}"#,
+        bytes / 4
+    );
+    let header = format!("{header:<0$}", header.len().next_multiple_of(8));
+    // All zeros but for the last element of one: the files take no room on disk.
+    for (name, last) in [("a", 0.0f32), ("b", 2.0)] {
+        let path = folder.path().join(name);
+        let head = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        std::fs::write(&path, &head).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let end = head.len() as u64 + bytes;
+        file.set_len(end).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &last.to_le_bytes(), end - 4).unwrap();
+    }
+    for (arguments, status, found) in [
+        ("stats b", 0, "\"max\": 2.0"),
+        ("hash b", 0, "\"digest\""),
+        ("diff a b", 1, "\"changed\": 1,"),
+    ] {
+        let script = format!("ulimit -v {ADDRESS_SPACE} && exec \"$0\" {arguments} -j 2 --json");
+        let mut shell = std::process::Command::new("sh");
+        let shell = shell.args(["-c", script.as_str(), env!("CARGO_BIN_EXE_ckpt")]);
+        let output = shell.current_dir(folder.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments}: {error}");
+        assert!(text.contains(found), "{arguments}: {text}");
+    }
+}
