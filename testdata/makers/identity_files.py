@@ -1,9 +1,7 @@
 """Names and shapes of real models, for the rules that recognise them.
 
 Architectures are built on torch's meta device from published configurations, by transformers and
-diffusers, so no weights are needed; names are those that the library writes to files. Layouts that
-only the authors' own code has are written from diffusers' converters of them: a description is
-accepted only if the converter makes of it exactly the names and shapes of diffusers' own model.
+diffusers, so no weights are needed; names are those that the library writes to files.
 
 Each model becomes `identity/DOMAIN/NAME.txt`: comments with its source, `= key value` lines with
 what must be recognised (from the configuration, not from us), then `name dtype shape`, where

@@ -250,3 +250,78 @@ fn a_tensor_that_cannot_be_read_fails_alone() {
         ran.stderr
     );
 }
+
+/// Elements of many sizes, the same each time; long enough for several pieces of work.
+fn mixed(count: u32, seed: u32) -> Vec<f32> {
+    let value = |i: u32| {
+        let bits = (i ^ seed).wrapping_mul(0x9e37_79b9);
+        (bits >> 8) as f32 / 16_777_216.0 * 2f32.powi((bits % 17) as i32 - 8)
+    };
+    (0..count).map(value).collect()
+}
+
+#[test]
+fn threads_and_the_order_of_the_file_change_no_byte_of_the_output() {
+    let (a, b) = (mixed(600_000, 1), mixed(600_000, 2));
+    let small = [
+        vector("h.0.w", &[2], &[1.0, 2.0]),
+        vector("h.10.w", &[2], &[1.0, 3.0]),
+    ];
+    let large = |values: &[f32]| vector("h.2.w", &[600, 1000], values);
+    let one = [large(&a), small[0].clone(), small[1].clone()];
+    let other = [small[1].clone(), large(&a), small[0].clone()];
+    let changed = [large(&b), small[1].clone(), small[0].clone()];
+    let (folder, reordered) = (pair(&one, &changed), pair(&other, &changed));
+    for format in ["table", "json", "csv"] {
+        let run = |folder: &tempfile::TempDir, threads: &str| {
+            diff(folder, &["--format", format, "-j", threads, "--all"]).stdout
+        };
+        let expected = run(&folder, "1");
+        assert!(expected.contains("h.2.w"), "{expected}");
+        for threads in ["1", "2", "7"] {
+            assert_eq!(
+                run(&folder, threads),
+                expected,
+                "{format}, {threads} threads"
+            );
+            assert_eq!(run(&reordered, threads), expected, "{format}, reordered");
+        }
+    }
+}
+
+#[test]
+fn structure_is_compared_without_the_values() {
+    let other = [vector("w", &[2], &[5.0, 6.0])];
+    let folder = pair(&[vector("w", &[2], &[1.0, 2.0])], &other);
+    assert_eq!(diff(&folder, &["--structure"]).status, 0);
+    assert_eq!(diff(&folder, &[]).status, 1);
+    let wider = pair(&other, &[vector("w", &[3], &[5.0, 6.0, 7.0])]);
+    let found = json(&wider, &["--structure"]);
+    assert_eq!(found["tensors"][0]["verdict"], "shape");
+}
+
+#[test]
+fn programs_and_pages_get_every_row() {
+    let folder = layers();
+    let csv = diff(&folder, &["--format", "csv"]).stdout;
+    let rows: Vec<&str> = csv.lines().collect();
+    assert!(rows[0].starts_with("name,"), "{csv}");
+    for name in ["h.0.w,", "h.1.w,", "x,", "y,"] {
+        assert_eq!(
+            rows.iter().filter(|row| row.starts_with(name)).count(),
+            1,
+            "{csv}"
+        );
+    }
+    let markdown = diff(&folder, &["--format", "markdown"]).stdout;
+    assert!(
+        markdown.contains("h.1.w") && markdown.contains("|---"),
+        "{markdown}"
+    );
+    let html = diff(&folder, &["--format", "html"]).stdout;
+    assert!(html.starts_with("<!"), "{html}");
+    assert!(
+        html.contains("h.1") && !html.contains("<script src"),
+        "{html}"
+    );
+}

@@ -28,7 +28,7 @@
 //! | `4*hidden` | `expression` |
 //! | reading TOML and JSON | `file` |
 //! | what a Hugging Face `config.json` implies | [`config`] |
-//! | a schema from a good checkpoint | [`write`] |
+//! | a schema from a good checkpoint | [`mod@write`] |
 
 pub mod config;
 mod expression;
