@@ -134,3 +134,28 @@ fn refuses_to_overwrite_and_to_replace_its_source() {
     );
     assert_eq!(ran.status, 0, "{}", ran.stderr);
 }
+
+#[test]
+fn what_is_said_of_the_licence_goes_along_or_is_said_to_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = r#"{"__metadata__":{"modelspec.license":"cc-by-nc-4.0"},
+        "w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+    let file = super::support::safetensors(header, &[0; 8]);
+    std::fs::write(folder.path().join("a.safetensors"), file).unwrap();
+    for (from, to) in [("a.safetensors", "b.gguf"), ("b.gguf", "c.safetensors")] {
+        let ran = ckpt_in(folder.path(), &["convert", "-q", from, to]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let ran = ckpt_in(folder.path(), &["inspect", "--json", to]);
+        let found: Json = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(
+            found["metadata"]["modelspec.license"], "cc-by-nc-4.0",
+            "{to}"
+        );
+    }
+    let ran = ckpt_in(folder.path(), &["convert", "a.safetensors", "d.npz"]);
+    assert!(
+        ran.stderr.contains("left out: modelspec.license"),
+        "{}",
+        ran.stderr
+    );
+}
