@@ -95,6 +95,9 @@ pub const SPARSE_ELEMENTS: u64 = 16 << 20;
 /// Bytes of an index file (`*.index.json`): 500,000 entries take 60 MB.
 pub const INDEX: u64 = 256 << 20;
 
+/// Bytes of a file of rules: thousands of them.
+pub const RULES: u64 = 1 << 20;
+
 /// Shards of one checkpoint.
 pub const SHARDS: u64 = 100_000;
 

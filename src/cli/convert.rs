@@ -3,12 +3,14 @@
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::transform::{self, Dropped, Report, WriteArgs, say_values, target_path};
-use ckpt::Result;
 use ckpt::format;
+use ckpt::io::read_small_text;
 use ckpt::model::{Checkpoint, Level};
-use ckpt::op::convert;
+use ckpt::op::convert::{self, Converted};
 use ckpt::op::root::{self, Choice};
-use std::collections::HashSet;
+use ckpt::op::rules::{Rules, Wanted};
+use ckpt::{Error, Result, limits};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 /// The arguments of `ckpt convert`. (`-f/--force`, `-o`, `-q`, `-j` and `--json` are in
@@ -25,6 +27,20 @@ pub(crate) struct Args {
     /// or the one that the entry has; repeatable
     #[arg(long, value_name = "KEY=VALUE[:TYPE]")]
     metadata: Vec<String>,
+    /// The dtype of tensors whose source name matches, or `keep`; the first that matches counts;
+    /// repeatable
+    #[arg(long, value_name = "GLOB=DTYPE")]
+    dtype_for: Vec<String>,
+    /// Leave out tensors whose source name matches; repeatable
+    #[arg(long, value_name = "GLOB")]
+    drop: Vec<String>,
+    /// Change names, after everything else; `\1` or `$1` stands for the first group; repeatable
+    #[arg(long, value_name = "REGEX=REPLACEMENT")]
+    rename: Vec<String>,
+    /// Rules in a file (TOML), after those above: `[[rule]]` with `match` (a glob or `re:...`) and
+    /// `dtype`, `keep = true`, `drop = true` or `rename`
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -36,12 +52,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     global.require_format("convert", &[Format::Table, Format::Json])?;
     let target = target_path(&args.source, &args.target);
-    let options = args.write.options(&target, global.threads())?;
+    let mut options = args.write.options(&target, global.threads())?;
+    let rules = rules(args)?;
     let checkpoint = format::open_for(&args.source, &target)?;
     let mut chosen = choose(checkpoint, args, global)?;
     transform::metadata::set(&mut chosen.checkpoint, &args.metadata)?;
     let path = chosen.checkpoint.path.clone();
+    options.wanted = apply(&rules, &mut chosen, global)?;
     let converted = convert::convert(chosen.checkpoint, &options).map_err(|e| e.in_file(&path))?;
+    let converted = rename(converted, &rules, global)?;
     let source_name = |name: &str| format!("{}{name}", chosen.prefix);
     let mut report = Report::new(
         "convert",
@@ -52,6 +71,88 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     );
     report.dropped = chosen.dropped;
     transform::finish(report, &target, &args.write, global)
+}
+
+/// The rules of flags, then those of the file.
+fn rules(args: &Args) -> Result<Rules> {
+    let mut rules = Rules::default();
+    for text in &args.dtype_for {
+        rules.add_dtype_for(text)?;
+    }
+    for text in &args.drop {
+        rules.add_drop(text)?;
+    }
+    for text in &args.rename {
+        rules.add_rename(text)?;
+    }
+    if let Some(path) = &args.rules {
+        let text = read_small_text(path, limits::RULES)?;
+        let added = rules.add_file(&text);
+        added.map_err(|error| error.in_file(&path.to_string_lossy()))?;
+    }
+    Ok(rules)
+}
+
+/// Leaves out what the rules drop; the dtypes that they name for the others.
+fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Option<Wanted>>> {
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tensors = &chosen.checkpoint.tensors;
+    let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let decided = rules.decide(&names, &chosen.prefix);
+    say_unused(&decided.unused, global);
+    let wanted = decided.decisions.iter().map(|decision| decision.wanted);
+    if wanted
+        .clone()
+        .any(|wanted| wanted == Some(Wanted::Lossless))
+    {
+        return Err(Error::unsupported(
+            "a rule's dtype `auto` is not carried out yet",
+        ));
+    }
+    let stays = decided.decisions.iter().map(|one| one.stays != Some(false));
+    let stays: Vec<bool> = stays.collect();
+    let wanted = wanted.zip(&stays).filter(|(_, stays)| **stays);
+    let wanted = wanted.map(|(wanted, _)| wanted).collect();
+    for (tensor, _) in tensors.iter().zip(&stays).filter(|(_, stays)| !**stays) {
+        chosen.dropped.push(Dropped {
+            kind: "tensor",
+            name: format!("{}{}", chosen.prefix, tensor.name),
+            reason: "dropped by a rule",
+            bytes: tensor.byte_len().unwrap_or(0),
+        });
+    }
+    chosen.checkpoint.keep(&stays);
+    Ok(wanted)
+}
+
+/// Gives the tensors the names that the rules say, ties too.
+fn rename(mut converted: Converted, rules: &Rules, global: &Global) -> Result<Converted> {
+    let tensors = &mut converted.checkpoint.tensors;
+    let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let (renamed, unused) = rules.rename(&names)?;
+    say_unused(&unused, global);
+    let new: HashMap<String, String> = names
+        .iter()
+        .map(|name| (*name).to_owned())
+        .zip(renamed.iter().cloned())
+        .collect();
+    for (tensor, name) in tensors.iter_mut().zip(renamed) {
+        tensor.name = name;
+        if let Some(kept) = &mut tensor.tied_to
+            && let Some(name) = new.get(kept)
+        {
+            kept.clone_from(name);
+        }
+    }
+    Ok(converted)
+}
+
+fn say_unused(unused: &[String], global: &Global) {
+    for rule in unused {
+        global.say(&format!("warning: {rule} matches no tensor"));
+    }
 }
 
 /// What is to be converted.

@@ -3,6 +3,7 @@
 //! Nothing moves here. The result is a checkpoint that a writer can write as it stands, and a
 //! list of what was changed and why.
 
+use super::rules::Wanted;
 use super::scale;
 use crate::dtype::cast::{Overflow, integers_of};
 use crate::dtype::{Class, DType, cast};
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub struct Options {
     /// The dtype for every floating tensor; the others stay as they are.
     pub dtype: Option<DType>,
+    /// What rules say of single tensors, in the checkpoint's order; it overrules `dtype`.
+    pub wanted: Vec<Option<Wanted>>,
     /// What becomes of tensors that are one.
     pub tied: Tied,
     /// The dtypes that the target can hold.
@@ -24,6 +27,25 @@ pub struct Options {
     pub overflow: Option<Overflow>,
     /// Whether matrices that become 8-bit floats get a scale.
     pub scaling: Scaling,
+}
+
+impl Options {
+    /// The options for the tensor at `index`, where a rule has its own dtype for it.
+    fn of_tensor(&self, index: usize) -> Option<Options> {
+        let dtype = match self.wanted.get(index).copied().flatten()? {
+            Wanted::Source => None,
+            Wanted::DType(dtype) => Some(dtype),
+            Wanted::Lossless => return None,
+        };
+        Some(Options {
+            dtype,
+            tied: self.tied,
+            holds: self.holds.clone(),
+            overflow: self.overflow,
+            scaling: self.scaling,
+            wanted: Vec::new(),
+        })
+    }
 }
 
 /// Whether matrices (and tensors of more dimensions) that become 8-bit floats are divided by a
@@ -137,8 +159,13 @@ pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
         ..empty_like(&checkpoint)
     };
     let mut changes = Vec::with_capacity(checkpoint.tensors.len());
-    for tensor in retie(checkpoint.tensors, options.tied) {
+    for (index, tensor) in retie(checkpoint.tensors, options.tied)
+        .into_iter()
+        .enumerate()
+    {
         let name = tensor.name.clone();
+        let own = options.of_tensor(index);
+        let options = own.as_ref().unwrap_or(options);
         let parts = convert_tensor(tensor, options, &mut result.metadata)
             .map_err(|error| error.in_tensor(&name))?;
         for (tensor, change) in parts {

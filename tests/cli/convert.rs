@@ -159,3 +159,69 @@ fn what_is_said_of_the_licence_goes_along_or_is_said_to_be_left_out() {
         ran.stderr
     );
 }
+
+#[test]
+fn rules_drop_cast_and_rename_single_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = r#"{"a.w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},
+        "b.w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},
+        "c.w":{"dtype":"F32","shape":[2],"data_offsets":[16,24]}}"#;
+    let data: Vec<u8> = [1.0f32; 6].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let file = super::support::safetensors(header, &data);
+    std::fs::write(folder.path().join("a.safetensors"), file).unwrap();
+    let rules = "[[rule]]\nmatch = 're:^c'\nrename = 'd'\n[[rule]]\nmatch = 'a.*'\ndtype = 'f64'\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let args = [
+        "convert",
+        "a.safetensors",
+        "b.safetensors",
+        "--dtype",
+        "bf16",
+        "--verify",
+    ];
+    let more = [
+        "--dtype-for",
+        "a.w=keep",
+        "--drop",
+        "b.*",
+        "--drop",
+        "x",
+        "--rules",
+        "rules.toml",
+    ];
+    let ran = ckpt_in(folder.path(), &[&args[..], &more[..], &["--json"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("`--drop x` matches no tensor"),
+        "{}",
+        ran.stderr
+    );
+    let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["dropped"][0]["name"], "b.w");
+    let bytes = std::fs::read(folder.path().join("b.safetensors")).unwrap();
+    let read = SafeTensors::deserialize(&bytes).unwrap();
+    let mut found: Vec<(String, safetensors::Dtype)> = read
+        .iter()
+        .map(|(name, view)| (name.to_owned(), view.dtype()))
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    // The flag comes before the file, which comes before `--dtype`.
+    let expected = [
+        ("a.w", safetensors::Dtype::F32),
+        ("d.w", safetensors::Dtype::BF16),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(name, dtype)| (name.to_owned(), dtype))
+    );
+    let args = [
+        "convert",
+        "a.safetensors",
+        "c.safetensors",
+        "--rename",
+        "^..=x.",
+    ];
+    let ran = ckpt_in(folder.path(), &args);
+    assert_eq!(ran.status, 2);
+    assert!(!folder.path().join("c.safetensors").exists());
+}

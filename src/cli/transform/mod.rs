@@ -124,6 +124,7 @@ impl WriteArgs {
                 .with_hint("`--scale` goes with 8-bit floats such as `--dtype f8_e4m3`"));
         }
         Ok(Options {
+            wanted: Vec::new(),
             dtype: self.dtype,
             overflow: self.overflow.map(OverflowArg::policy),
             scaling,
