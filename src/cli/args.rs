@@ -128,10 +128,15 @@ pub(crate) struct RootArgs {
 impl RootArgs {
     /// What was asked for; `default` if nothing was.
     pub(crate) fn choice(&self, default: Choice) -> Choice {
-        match self.root.as_deref() {
-            None => default,
-            Some("") => Choice::Everything,
-            Some(key) => Choice::Key(key.to_owned()),
-        }
+        root_choice(self.root.as_deref(), default)
+    }
+}
+
+/// What `--root` asks for; `default` if it is not given.
+pub(crate) fn root_choice(key: Option<&str>, default: Choice) -> Choice {
+    match key {
+        None => default,
+        Some("") => Choice::Everything,
+        Some(key) => Choice::Key(key.to_owned()),
     }
 }

@@ -129,6 +129,9 @@ fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Opti
 
 /// Gives the tensors the names that the rules say, ties too.
 fn rename(mut converted: Converted, rules: &Rules, global: &Global) -> Result<Converted> {
+    if rules.is_empty() {
+        return Ok(converted);
+    }
     let tensors = &mut converted.checkpoint.tensors;
     let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     let (renamed, unused) = rules.rename(&names)?;

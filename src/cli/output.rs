@@ -2,8 +2,8 @@
 
 use super::args::{Color, Format, Global};
 use ckpt::io::{Sink, SinkOptions};
-use ckpt::model::{Level, Note};
-use ckpt::op::root::LeftOut;
+use ckpt::model::{Checkpoint, Level, Note};
+use ckpt::op::root::{self, Choice, LeftOut};
 use ckpt::report::Style;
 use ckpt::text::{escape, human_bytes};
 use ckpt::{Error, Result};
@@ -95,6 +95,17 @@ impl Global {
         for note in notes.iter().filter(|note| note.level >= level) {
             self.say(&format!("{path}: {}: {}", note.level.name(), note.text));
         }
+    }
+
+    /// The root of `checkpoint` that `choice` names; says what stands beside it, and what its
+    /// reader warned of.
+    pub(crate) fn restrict(&self, checkpoint: Checkpoint, choice: &Choice) -> Result<Checkpoint> {
+        let rooted = root::restrict(checkpoint, choice)?;
+        let checkpoint = rooted.checkpoint;
+        let root = checkpoint.root.as_deref().unwrap_or_default();
+        self.say_left_out(&checkpoint.path, root, &rooted.left_out);
+        self.say_notes(&checkpoint.path, &checkpoint.notes, Level::Warning);
+        Ok(checkpoint)
     }
 
     /// Says what stands beside the root of `path`.

@@ -6,12 +6,12 @@ mod page;
 mod tables;
 
 use super::Status;
-use super::args::{Format, Global, SelectionArgs};
+use super::args::{Format, Global, SelectionArgs, root_choice};
 use super::json;
 use super::output;
 use super::progress::Bar;
 use ckpt::format;
-use ckpt::model::{Checkpoint, Level};
+use ckpt::model::Checkpoint;
 use ckpt::op::diff::{self, Difference, Group, Options, Rename, Tolerance, Verdict};
 use ckpt::op::group::Grouping;
 use ckpt::op::root::{self, Choice};
@@ -242,11 +242,7 @@ fn say(difference: &Difference, global: &Global) {
 /// for there; the other side may be the bare model.
 fn open(args: &Args, global: &Global) -> Result<[Checkpoint; 2]> {
     let sides = [format::open(&args.a)?, format::open(&args.b)?];
-    let choice = |key: &Option<String>| match key.as_deref() {
-        None => Choice::Auto,
-        Some("") => Choice::Everything,
-        Some(key) => Choice::Key(key.to_owned()),
-    };
+    let choice = |key: &Option<String>| root_choice(key.as_deref(), Choice::Auto);
     let mut choices = [choice(&args.root), choice(&args.root)];
     if args.root_b.is_some() {
         choices[1] = choice(&args.root_b);
@@ -263,18 +259,9 @@ fn open(args: &Args, global: &Global) -> Result<[Checkpoint; 2]> {
     let [a, b] = sides;
     let [choice_a, choice_b] = choices;
     Ok([
-        restrict(a, &choice_a, global)?,
-        restrict(b, &choice_b, global)?,
+        global.restrict(a, &choice_a)?,
+        global.restrict(b, &choice_b)?,
     ])
-}
-
-fn restrict(checkpoint: Checkpoint, choice: &Choice, global: &Global) -> Result<Checkpoint> {
-    let rooted = root::restrict(checkpoint, choice)?;
-    let checkpoint = rooted.checkpoint;
-    let root = checkpoint.root.as_deref().unwrap_or_default();
-    global.say_left_out(&checkpoint.path, root, &rooted.left_out);
-    global.say_notes(&checkpoint.path, &checkpoint.notes, Level::Warning);
-    Ok(checkpoint)
 }
 
 fn write(out: &mut dyn Write, found: &Found, args: &Args, global: &Global) -> io::Result<()> {

@@ -10,10 +10,10 @@ use super::{Status, output};
 use ckpt::format;
 use ckpt::format::digest::{FileHashes, hash_files};
 use ckpt::io::{Source, read_small_text};
-use ckpt::model::{Checkpoint, Level};
+use ckpt::model::Checkpoint;
 use ckpt::op::hash::manifest::{self, Comparison, Manifest};
 use ckpt::op::hash::{self, Algorithm, GgufHashes, Hashes};
-use ckpt::op::root::{self, Choice};
+use ckpt::op::root::Choice;
 use ckpt::op::select::Selection;
 use ckpt::report::Page;
 use ckpt::{Error, Result, limits};
@@ -132,14 +132,7 @@ impl<'a> Request<'a> {
     /// The tensors that are hashed.
     fn restrict(&self, mut checkpoint: Checkpoint) -> Result<Checkpoint> {
         self.selection.apply(&mut checkpoint)?;
-        let rooted = root::restrict(checkpoint, &self.choice)?;
-        let checkpoint = rooted.checkpoint;
-        let root = checkpoint.root.as_deref().unwrap_or_default();
-        self.global
-            .say_left_out(&checkpoint.path, root, &rooted.left_out);
-        self.global
-            .say_notes(&checkpoint.path, &checkpoint.notes, Level::Warning);
-        Ok(checkpoint)
+        self.global.restrict(checkpoint, &self.choice)
     }
 
     fn hash(&self, checkpoint: &Checkpoint, found: &mut Found) -> Result<()> {

@@ -10,9 +10,8 @@ use super::output;
 use super::progress::Bar;
 use super::report::{self, Report};
 use ckpt::format;
-use ckpt::model::Level;
 use ckpt::op::group::Grouping;
-use ckpt::op::root::{self, Choice};
+use ckpt::op::root::Choice;
 use ckpt::op::select::Selection;
 use ckpt::op::stats::{self, Options, Stats};
 use ckpt::report::Page;
@@ -109,13 +108,7 @@ impl<'a> Request<'a> {
     fn measure(&self, path: &Path) -> Result<Stats> {
         let mut checkpoint = format::open(path)?;
         self.selection.apply(&mut checkpoint)?;
-        let rooted = root::restrict(checkpoint, &self.choice)?;
-        let checkpoint = rooted.checkpoint;
-        let name = checkpoint.path.clone();
-        let root = checkpoint.root.as_deref().unwrap_or_default();
-        self.global.say_left_out(&name, root, &rooted.left_out);
-        self.global
-            .say_notes(&name, &checkpoint.notes, Level::Warning);
+        let checkpoint = self.global.restrict(checkpoint, &self.choice)?;
 
         let bar = Bar::new(self.global, "stats", checkpoint.totals().1);
         let options = Options {
