@@ -98,6 +98,9 @@ pub const INDEX: u64 = 256 << 20;
 /// Bytes of a file of rules: thousands of them.
 pub const RULES: u64 = 1 << 20;
 
+/// Faults of one file that an audit lists: more say no more.
+pub const FAULTS: usize = 100;
+
 /// Shards of one checkpoint.
 pub const SHARDS: u64 = 100_000;
 

@@ -41,8 +41,8 @@ pub fn examine(path: &Path, policy: &Policy) -> Result<Examined> {
         false => None,
     };
     let opened = match &input {
-        Some(source) => read(source, &ReadOptions::SUMMARY),
-        None => open_with(path, &ReadOptions::SUMMARY),
+        Some(source) => read(source, &ReadOptions::EXAMINE),
+        None => open_with(path, &ReadOptions::EXAMINE),
     };
     let failure = match opened {
         Ok(checkpoint) => {

@@ -1,5 +1,6 @@
 //! Folders: which of its files are the checkpoint.
 
+use super::faults::Faults;
 use super::sharded::{self, is_index};
 use super::{FORMATS, HEAD, ReadOptions, index, open_with};
 use crate::error::{Error, Result};
@@ -226,11 +227,16 @@ fn open_numbered(
     shards: &[&FolderEntry],
     options: &ReadOptions,
 ) -> Result<Checkpoint> {
-    let names: Vec<String> = shards.iter().map(|entry| entry.name.clone()).collect();
-    let shards = sharded::open_shards(path, &names, options)?;
+    let count = shards.len();
+    let mut faults = Faults::new(options);
+    let shards = shards
+        .iter()
+        .map(|entry| sharded::open_shard(path, &entry.name, options, &mut faults))
+        .collect::<Result<Vec<_>>>()?;
     let mut checkpoint = sharded::join(shards, HashMap::new())?;
+    checkpoint.notes.extend(faults.into_notes());
     checkpoint.make_names_unique(Winner::First);
-    let text = format!("{} shards without an index were joined", names.len());
+    let text = format!("{count} shards without an index were joined");
     checkpoint
         .notes
         .insert(0, Note::new("no-index", Level::Info, text));

@@ -21,6 +21,7 @@ mod beside;
 mod checksums;
 pub mod digest;
 mod examine;
+mod faults;
 mod folder;
 pub mod gguf;
 mod image;
@@ -75,20 +76,32 @@ pub trait Format: Sync {
     }
 }
 
-/// How much of a file's metadata is wanted.
+/// How much of a file is wanted, and what its faults amount to.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadOptions {
     /// Arrays of metadata up to this length are materialised; of longer ones the first
     /// elements are.
     pub array_elements: u64,
+    /// Faults of single tensors and shards are notes of level error, and the rest is read. What
+    /// is at fault has no data or is left out. Otherwise the first fault ends the reading.
+    pub notes_faults: bool,
 }
 
 impl ReadOptions {
     /// Long arrays are cut: for listing.
-    pub const SUMMARY: ReadOptions = ReadOptions { array_elements: 64 };
+    pub const SUMMARY: ReadOptions = ReadOptions {
+        array_elements: 64,
+        notes_faults: false,
+    };
+    /// As for listing, past the faults of single tensors: for examining.
+    pub const EXAMINE: ReadOptions = ReadOptions {
+        notes_faults: true,
+        ..ReadOptions::SUMMARY
+    };
     /// All of it, up to [`limits::METADATA_ELEMENTS`].
     pub const ALL: ReadOptions = ReadOptions {
         array_elements: limits::METADATA_ELEMENTS,
+        notes_faults: false,
     };
 }
 

@@ -6,6 +6,7 @@
 //! | folders | `folder` |
 //! | split GGUF files | [`split_siblings`] |
 
+use super::faults::Faults;
 use super::{ReadOptions, folder, index, read};
 use crate::error::{Error, Result};
 use crate::io::Source;
@@ -49,25 +50,26 @@ pub fn split_siblings(
 }
 
 /// One file of several.
+#[derive(Default)]
 pub(super) struct Shard {
     /// Its path, as errors and notes name it.
     pub(super) path: String,
     pub(super) checkpoint: Checkpoint,
 }
 
-/// Opens files of one folder, each once, in this order.
-pub(super) fn open_shards(
+/// Opens the file called `name` in `folder`. One whose fault is noted is empty.
+pub(super) fn open_shard(
     folder: &Path,
-    names: &[String],
+    name: &str,
     options: &ReadOptions,
-) -> Result<Vec<Shard>> {
-    let open = |name: &String| {
-        let source = Source::open(&folder.join(name))?;
-        let checkpoint = read(&source, options)?;
-        let path = source.name().to_owned();
-        Ok(Shard { path, checkpoint })
-    };
-    names.iter().map(open).collect()
+    faults: &mut Faults,
+) -> Result<Shard> {
+    let path = folder.join(name);
+    let checkpoint = Source::open(&path).and_then(|source| read(&source, options));
+    Ok(Shard {
+        path: path.to_string_lossy().into_owned(),
+        checkpoint: faults.pass(checkpoint)?.unwrap_or_default(),
+    })
 }
 
 /// Joins shards into one checkpoint, their tensors in order.
@@ -85,7 +87,7 @@ pub(super) fn join(shards: Vec<Shard>, winners: HashMap<String, usize>) -> Resul
         return Err(Error::limit(message));
     }
     let mut whole = Checkpoint {
-        format: shards.first().map_or("", |shard| shard.checkpoint.format),
+        format: formats_of(&shards).first().copied().unwrap_or_default(),
         variant: "sharded".to_owned(),
         metadata: common_metadata(&shards),
         ..Checkpoint::default()
@@ -131,8 +133,14 @@ fn common_metadata(shards: &[Shard]) -> Vec<(String, Value)> {
     common
 }
 
+/// The formats of the shards that could be read.
+fn formats_of(shards: &[Shard]) -> Vec<&'static str> {
+    let formats = shards.iter().map(|shard| shard.checkpoint.format);
+    formats.filter(|format| !format.is_empty()).collect()
+}
+
 fn mixed_formats_note(shards: &[Shard]) -> Option<Note> {
-    let mut formats: Vec<&str> = shards.iter().map(|shard| shard.checkpoint.format).collect();
+    let mut formats = formats_of(shards);
     formats.sort_unstable();
     formats.dedup();
     let text = format!("the shards are of several formats: {}", formats.join(", "));

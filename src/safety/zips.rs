@@ -41,10 +41,15 @@ pub(super) fn scan(scan: &mut Scan<'_>, source: &Source, spot: &Spot) {
     carriers::scan(scan, source, &survey, spot);
     for &(start, end) in &survey.gaps {
         let len = end.saturating_sub(start);
-        if len >= GAP {
+        let offset = source.file_offset(start);
+        let is_said = survey
+            .oddities
+            .iter()
+            .any(|oddity| oddity.rule == "zip-trailing-bytes" && oddity.offset == offset);
+        if len >= GAP && !is_said {
             let text = format!("{len} bytes belong to no member of the zip");
             let note = Note::new("zip-gap", Level::Warning, text);
-            scan.say(note.at(source.file_offset(start)), spot);
+            scan.say(note.at(offset), spot);
         }
         scan.search(source, start, len, spot);
     }

@@ -362,7 +362,10 @@ fn notes_what_is_odd_but_readable() {
         ]
     );
     assert_eq!(checkpoint.notes[2].level, Level::Info);
-    assert_eq!(checkpoint.notes[5].text, "7 bytes follow the last tensor");
+    assert_eq!(
+        checkpoint.notes[5].text,
+        "7 bytes follow the last tensor; ggml and gguf-py do not see them"
+    );
     assert_eq!(
         values_of(&checkpoint, "general.name"),
         &Value::text("llama")

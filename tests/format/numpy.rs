@@ -219,7 +219,10 @@ fn bytes_behind_the_array_are_noted() {
         panic!("{:?}", checkpoint.notes);
     };
     assert_eq!(note.rule, "trailing-bytes");
-    assert_eq!(note.text, "5 bytes follow the array");
+    assert_eq!(
+        note.text,
+        "5 bytes follow the array; `numpy.load` does not see them"
+    );
     assert_eq!(note.place.offset, Some(14 + header.len() as u64));
 }
 

@@ -207,7 +207,7 @@ fn says_how_many_bytes_are_missing_and_whose() {
     assert_eq!(
         error(header, 19),
         format!(
-            "x: 3 bytes follow the data of the last tensor, which ends at byte {0}; nothing may follow it (at byte {0})",
+            "x: 3 bytes follow the data of the last tensor, which ends at byte {0}; nothing may follow it: the official reader refuses such a file (at byte {0})",
             start + 16
         )
     );

@@ -4,6 +4,7 @@ mod adapter;
 mod audit;
 mod convert;
 mod diff;
+mod faults;
 mod hash;
 mod identity;
 mod inspect;

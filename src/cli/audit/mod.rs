@@ -156,8 +156,10 @@ impl Request<'_> {
     fn audit(&self, path: &Path) -> Result<Audit> {
         let mut examined = examine(path, &self.policy)?;
         let checkpoint = examined.checkpoint.as_ref();
-        if let (Some(schema), Some(checkpoint)) = (&self.schema, checkpoint) {
-            examined.notes.extend(schema.check(checkpoint)?);
+        if let Some(schema) = &self.schema {
+            let unread = || Err(Error::unsupported("its tensors cannot be read"));
+            let checked = checkpoint.map_or_else(unread, |checkpoint| schema.check(checkpoint));
+            examined.notes.extend(found("the schema", checked));
         }
         let beside = beside(path);
         if let (Some(allowed), Some(checkpoint)) = (&self.licences, checkpoint) {
@@ -167,7 +169,8 @@ impl Request<'_> {
             examined.notes.extend(refusals.into_iter().map(note));
         }
         if let (Some(config), Some(checkpoint)) = (beside.config, checkpoint) {
-            examined.notes.extend(config::check(&config, checkpoint)?);
+            let checked = config::check(&config, checkpoint);
+            examined.notes.extend(found("`config.json`", checked));
         }
         if self.args.values {
             let threads = self.global.threads();
@@ -179,10 +182,11 @@ impl Request<'_> {
                     max_magnitude: self.args.max_magnitude,
                     progress: &bar,
                 };
-                examined.notes.extend(values::notes(checkpoint, &options)?);
+                let looked = values::notes(checkpoint, &options);
+                examined.notes.extend(found("the values", looked));
             }
-            let checked = check_members(path, threads, &Silent)?;
-            examined.notes.extend(checked);
+            let checked = check_members(path, threads, &Silent);
+            examined.notes.extend(found("the checksums", checked));
         }
         Ok(audit::audit(&examined.path, checkpoint, examined.notes))
     }
@@ -233,6 +237,19 @@ impl Report for Request<'_> {
             false => Status::Done,
         }
     }
+}
+
+/// What a further look found; that it failed is a finding beside the others.
+fn found(what: &str, looked: Result<Vec<Note>>) -> Vec<Note> {
+    looked.unwrap_or_else(|error| {
+        let text = format!(
+            "{what} could not be held against the file: {}",
+            error.message()
+        );
+        let mut note = Note::new("not-examined", Level::Error, text);
+        note.place = error.place().clone();
+        vec![note]
+    })
 }
 
 /// An audit of a path, be it that the path could not be opened.

@@ -7,6 +7,7 @@ use super::tensors::{DataSection, Infos};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::ReadOptions;
+use crate::format::faults::Faults;
 use crate::io::{ByteOrder, Cursor, Source};
 use crate::limits;
 use crate::model::{Checkpoint, Level, Note, Tensor};
@@ -28,13 +29,15 @@ pub(super) fn read(source: &Source, options: &ReadOptions) -> Result<Checkpoint>
     )?;
 
     let metadata = Metadata::read(&mut fields, entry_count, options)?;
-    let mut infos = Infos::read(&mut fields, tensor_count)?;
+    let mut faults = Faults::new(options);
+    let mut infos = Infos::read(&mut fields, tensor_count, &mut faults)?;
     let header_end = fields.cursor.position();
     let section = data_section(&fields, metadata.alignment, tensor_count)?;
-    let tensors = infos.locate(&section)?;
+    let tensors = infos.locate(&section, &mut faults)?;
 
     let mut notes: Vec<Note> = metadata.notes().chain(infos.notes()).collect();
     notes.extend(trailing_bytes(&section, header_end, &tensors));
+    notes.extend(faults.into_notes());
     Ok(Checkpoint {
         format: "gguf",
         variant: variant(&fields),
@@ -110,7 +113,7 @@ fn trailing_bytes(section: &DataSection<'_>, header_end: u64, tensors: &[Tensor]
     // Data is padded from its own start on, which is itself aligned.
     let end = end.checked_next_multiple_of(section.alignment)?;
     let trailing = section.source.len().checked_sub(end).filter(|&n| n > 0)?;
-    let text = format!("{trailing} bytes follow the last tensor");
+    let text = format!("{trailing} bytes follow the last tensor; ggml and gguf-py do not see them");
     let note = Note::new("trailing-bytes", Level::Warning, text);
     Some(note.at(section.source.file_offset(end)))
 }

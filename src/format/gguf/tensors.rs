@@ -4,6 +4,7 @@ use super::fields::{Fields, Tally};
 use super::types::{removed_name, tensor_type};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::format::faults::Faults;
 use crate::io::Source;
 use crate::limits;
 use crate::model::{Note, Payload, Shape, Storage, Tensor};
@@ -43,12 +44,12 @@ impl Infos {
     ///
     /// Errors: `Malformed` for a repeated name, over four dimensions, a shape of 2^63 elements
     /// or more, rows that are no whole blocks.
-    pub(super) fn read(fields: &mut Fields<'_>, count: u64) -> Result<Infos> {
+    pub(super) fn read(fields: &mut Fields<'_>, count: u64, faults: &mut Faults) -> Result<Infos> {
         let mut infos = Infos::default();
         for _ in 0..count {
-            infos.read_info(fields)?;
+            infos.read_info(fields, faults)?;
         }
-        infos.check_names()?;
+        infos.check_names(faults)?;
         Ok(infos)
     }
 
@@ -57,15 +58,19 @@ impl Infos {
         fields.length_bytes().saturating_add(4 + 4 + 8)
     }
 
-    fn read_info(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+    fn read_info(&mut self, fields: &mut Fields<'_>, faults: &mut Faults) -> Result<()> {
         let at = fields.cursor.file_position();
         let name = fields.text(limits::NAME)?;
         if name.altered {
             self.altered_names.add(&name.text, at);
         }
         let name = name.text;
-        let info =
-            read_rest(fields, at, name.clone()).map_err(|error| error.in_tensor(&name).at(at))?;
+        let place = |error: Error| error.in_tensor(&name).at(at);
+        let stated = Stated::read(fields).map_err(place)?;
+        let info = stated.check(name.clone(), at).map_err(place);
+        let Some(info) = faults.pass(info)? else {
+            return Ok(());
+        };
         if info.name.len() > GGML_NAME {
             self.long_names.add(&info.name, at);
         }
@@ -87,20 +92,28 @@ impl Infos {
         }
     }
 
-    fn check_names(&self) -> Result<()> {
+    fn check_names(&self, faults: &mut Faults) -> Result<()> {
         let mut seen = HashSet::with_capacity(self.infos.len());
-        match self.infos.iter().find(|info| !seen.insert(&info.name)) {
-            Some(info) => Err(Error::malformed("the name occurs twice")
-                .in_tensor(&info.name)
-                .at(info.at)),
-            None => Ok(()),
+        for info in &self.infos {
+            if !seen.insert(&info.name) {
+                let error = Error::malformed("the name occurs twice").under("duplicate-name");
+                faults.pass(Err::<(), _>(error.in_tensor(&info.name).at(info.at)))?;
+            }
         }
+        Ok(())
     }
 
     /// The tensors, whose data section starts at `data_start`.
     ///
     /// Errors: `Malformed` if the data of one reaches beyond the end of the file.
-    pub(super) fn locate(&mut self, place: &DataSection<'_>) -> Result<Vec<Tensor>> {
+    pub(super) fn locate(
+        &mut self,
+        place: &DataSection<'_>,
+        faults: &mut Faults,
+    ) -> Result<Vec<Tensor>> {
+        if faults.are_noted() {
+            faults.pass(self.check_end(place))?;
+        }
         let mut tensors = Vec::with_capacity(self.infos.len());
         let mut expected = Some(0);
         for info in std::mem::take(&mut self.infos) {
@@ -108,12 +121,40 @@ impl Infos {
                 self.displaced.add(&info.name, info.at);
             }
             expected = place.after(&info);
-            let payload = place
-                .payload(&info)
-                .map_err(|error| error.in_tensor(&info.name))?;
+            let is_beyond = place
+                .end_of(&info)
+                .is_some_and(|end| end > place.source.len());
+            let payload = match is_beyond && faults.are_noted() {
+                true => Payload::Absent("it lies beyond the end of the file"),
+                false => {
+                    let payload = place.payload(&info);
+                    let payload = payload.map_err(|error| error.in_tensor(&info.name));
+                    let absent = Payload::Absent("it lies nowhere");
+                    faults.pass(payload)?.unwrap_or(absent)
+                }
+            };
             tensors.push(Tensor::new(info.name, info.dtype, info.shape, payload));
         }
         Ok(tensors)
+    }
+
+    /// Whether the file holds all of the tensors whose place is known.
+    fn check_end(&self, place: &DataSection<'_>) -> Result<()> {
+        let ends = self.infos.iter().filter_map(|info| place.end_of(info));
+        let needed = ends.clone().max().unwrap_or(0);
+        let present = place.source.len();
+        if needed <= present {
+            return Ok(());
+        }
+        let cut = ends.filter(|end| *end > present).count();
+        let message = format!(
+            "has {present} bytes, but its tensors need {needed}: {} are missing, which cut {cut} of {} tensors",
+            needed.saturating_sub(present),
+            self.infos.len()
+        );
+        Err(Error::malformed(message)
+            .under("truncated")
+            .at(place.source.file_offset(present)))
     }
 
     /// What was odd.
@@ -144,35 +185,56 @@ impl Infos {
     }
 }
 
-fn read_rest(fields: &mut Fields<'_>, at: u64, name: String) -> Result<Info> {
-    let dimensions_at = fields.cursor.file_position();
-    let rank = fields.cursor.u32()?;
-    if rank > limits::GGUF_DIMENSIONS {
-        let limit = limits::GGUF_DIMENSIONS;
-        let message = format!("has {rank} dimensions; the limit is {limit}");
-        return Err(Error::malformed(message).at(dimensions_at));
+/// What follows the name of a tensor, nothing of it checked but the number of dimensions.
+struct Stated {
+    dimensions: Vec<u64>,
+    /// Where in the file the dimensions stand.
+    dimensions_at: u64,
+    dtype: DType,
+    offset: u64,
+}
+
+impl Stated {
+    fn read(fields: &mut Fields<'_>) -> Result<Stated> {
+        let dimensions_at = fields.cursor.file_position();
+        let rank = fields.cursor.u32()?;
+        if rank > limits::GGUF_DIMENSIONS {
+            let limit = limits::GGUF_DIMENSIONS;
+            let message = format!("has {rank} dimensions; the limit is {limit}");
+            return Err(Error::malformed(message).at(dimensions_at));
+        }
+        let mut dimensions = Vec::new();
+        for _ in 0..rank {
+            dimensions.push(fields.length()?);
+        }
+        dimensions.reverse();
+        Ok(Stated {
+            dimensions,
+            dimensions_at,
+            dtype: tensor_type(fields.cursor.u32()?),
+            offset: fields.cursor.u64()?,
+        })
     }
-    let mut dimensions = Vec::new();
-    for _ in 0..rank {
-        dimensions.push(fields.length()?);
+
+    fn check(self, name: String, at: u64) -> Result<Info> {
+        let place = |error: Error| error.at(self.dimensions_at);
+        let shape = Shape::new(self.dimensions).map_err(place)?;
+        let dtype = self.dtype;
+        let block = u64::from(dtype.facts().block_elements);
+        if !shape.row_elements().is_multiple_of(block) {
+            let row = shape.row_elements();
+            let message =
+                format!("rows of {row} elements are no whole blocks of {dtype} ({block})");
+            return Err(place(Error::malformed(message)));
+        }
+        Ok(Info {
+            name,
+            dtype,
+            shape,
+            offset: self.offset,
+            at,
+        })
     }
-    dimensions.reverse();
-    let shape = Shape::new(dimensions).map_err(|error| error.at(dimensions_at))?;
-    let dtype = tensor_type(fields.cursor.u32()?);
-    let block = u64::from(dtype.facts().block_elements);
-    if !shape.row_elements().is_multiple_of(block) {
-        let row = shape.row_elements();
-        let message = format!("rows of {row} elements are no whole blocks of {dtype} ({block})");
-        return Err(Error::malformed(message).at(dimensions_at));
-    }
-    let offset = fields.cursor.u64()?;
-    Ok(Info {
-        name,
-        dtype,
-        shape,
-        offset,
-        at,
-    })
 }
 
 /// Where tensor data lies.
@@ -187,6 +249,19 @@ pub(super) struct DataSection<'a> {
 }
 
 impl DataSection<'_> {
+    /// Where in the source a tensor of a known layout ends, if it can.
+    fn end_of(&self, info: &Info) -> Option<u64> {
+        if matches!(info.dtype, DType::Unknown(_)) {
+            return None;
+        }
+        let len = info.dtype.byte_len(info.shape.elements())?;
+        // An empty tensor may stand anywhere.
+        if len == 0 {
+            return None;
+        }
+        self.start.checked_add(info.offset)?.checked_add(len)
+    }
+
     /// Where the next tensor should start, if that is known.
     fn after(&self, info: &Info) -> Option<u64> {
         let len = info.dtype.byte_len(info.shape.elements())?;

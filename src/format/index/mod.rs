@@ -11,6 +11,7 @@ mod parse;
 
 use self::parse::{Index, parse};
 use super::ReadOptions;
+use super::faults::Faults;
 use super::folder::Numbered;
 use super::sharded::{self, Shard};
 use crate::error::{Error, Kind, Result};
@@ -39,14 +40,21 @@ pub(super) fn files(path: &Path) -> Result<Vec<String>> {
 fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
     let index = parse(&read_small_file(path, limits::INDEX)?)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    check_files(&index, folder)?;
-    let shards = sharded::open_shards(folder, &index.files, options)?;
+    let mut faults = Faults::new(options);
+    let present = check_files(&index, folder, &mut faults)?;
+    let mut shards = Vec::with_capacity(index.files.len());
+    for (file, is_present) in index.files.iter().zip(present) {
+        shards.push(match is_present {
+            true => sharded::open_shard(folder, file, options, &mut faults)?,
+            false => Shard::default(),
+        });
+    }
     let mut notes = Vec::new();
     if let Some(note) = outside_note(&index, folder) {
         notes.push(note);
     }
     notes.extend(orphan_note(&index, folder));
-    let winners = hold_together(&index, &shards, &mut notes)?;
+    let winners = hold_together(&index, &shards, &mut notes, &mut faults)?;
     let mut checkpoint = sharded::join(shards, winners)?;
     checkpoint.make_names_unique(Winner::First);
     checkpoint.mark_tied();
@@ -57,29 +65,42 @@ fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
     let own: HashSet<String> = index.metadata.iter().map(|(key, _)| key.clone()).collect();
     checkpoint.metadata.retain(|(key, _)| !own.contains(key));
     checkpoint.metadata.splice(0..0, index.metadata);
+    notes.extend(faults.into_notes());
     let name = path.to_string_lossy();
-    let notes = notes.into_iter().map(|note| note.in_file(&name));
+    let place = |note: Note| match note.place.path {
+        Some(_) => note,
+        None => note.in_file(&name),
+    };
+    let notes = notes.into_iter().map(place);
     checkpoint.notes.splice(0..0, notes);
     checkpoint.path = name.into_owned();
     Ok(checkpoint)
 }
 
-/// Holds the names of the shards against the folder, before any is opened.
-fn check_files(index: &Index, folder: &Path) -> Result<()> {
+/// Holds the names of the shards against the folder, before any is opened: whether each may be
+/// opened.
+fn check_files(index: &Index, folder: &Path, faults: &mut Faults) -> Result<Vec<bool>> {
+    let mut may_open = Vec::with_capacity(index.files.len());
     for file in &index.files {
-        check_name(file)?;
+        may_open.push(faults.pass(check_name(file))?.is_some());
     }
-    let missing = |file: &&String| !file_exists(&folder.join(file));
-    let missing: Vec<&String> = index.files.iter().filter(missing).collect();
-    let Some(first) = missing.first() else {
-        return Ok(());
-    };
-    let message = format!(
-        "shard `{first}` is missing; {} of {} shards are not in the index's folder",
-        missing.len(),
-        index.files.len()
-    );
-    Err(Error::new(Kind::Io, message).under("missing-shard"))
+    let count = index.files.len();
+    let mut missing = Vec::new();
+    for (file, may_open) in index.files.iter().zip(&mut may_open) {
+        if *may_open && !file_exists(&folder.join(file)) {
+            *may_open = false;
+            missing.push(file);
+        }
+    }
+    for file in &missing {
+        let message = format!(
+            "shard `{file}` is missing; {} of {count} shards are not in the index's folder",
+            missing.len()
+        );
+        let error = Error::new(Kind::Io, message).under("missing-shard");
+        faults.pass(Err::<(), _>(error))?;
+    }
+    Ok(may_open)
 }
 
 /// Whether an index may name this file: below its own folder, on any system.
@@ -136,6 +157,7 @@ fn hold_together(
     index: &Index,
     shards: &[Shard],
     notes: &mut Vec<Note>,
+    faults: &mut Faults,
 ) -> Result<HashMap<String, usize>> {
     let mut holders: HashMap<&str, Vec<usize>> = HashMap::with_capacity(index.tensors.len());
     for (number, shard) in shards.iter().enumerate() {
@@ -159,7 +181,8 @@ fn hold_together(
     }
     let unlisted = holders.keys().filter(|name| !listed.contains_key(*name));
     comparison.unlisted.extend(unlisted);
-    comparison.report(index, &listed, notes)?;
+    faults.pass(comparison.check_absent(index, &listed))?;
+    comparison.report(notes);
     Ok(winners)
 }
 
@@ -189,12 +212,7 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    fn report(
-        mut self,
-        index: &Index,
-        listed: &HashMap<&str, usize>,
-        notes: &mut Vec<Note>,
-    ) -> Result<()> {
+    fn check_absent(&self, index: &Index, listed: &HashMap<&str, usize>) -> Result<()> {
         let file = |name: &str| {
             let number = listed.get(name).copied();
             let file = number.and_then(|number| index.files.get(number));
@@ -210,6 +228,10 @@ impl Comparison<'_> {
             let error = Error::malformed(message).under("missing-tensor");
             return Err(error.in_tensor(first));
         }
+        Ok(())
+    }
+
+    fn report(mut self, notes: &mut Vec<Note>) {
         let groups = [
             (
                 "misplaced-tensor",
@@ -234,7 +256,6 @@ impl Comparison<'_> {
                 notes.push(Note::new(rule, Level::Warning, text).on_tensor(first));
             }
         }
-        Ok(())
     }
 }
 

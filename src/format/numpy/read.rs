@@ -7,7 +7,8 @@ use super::{BARE_NAME, MEMBER_SUFFIX, text};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::ReadOptions;
-use crate::io::archive::{Archive, Content};
+use crate::format::faults::Faults;
+use crate::io::archive::{Archive, Content, Member};
 use crate::io::{Cursor, Packed, Source, inflate_stream};
 use crate::limits;
 use crate::model::{
@@ -34,22 +35,18 @@ pub(super) fn read_npz(source: &Source, options: &ReadOptions) -> Result<Checkpo
             None => note,
         });
     }
+    let mut faults = Faults::new(options);
     for member in &archive.members {
-        let array = match archive.content(member)? {
-            Content::Stored { offset, len } => Place::Stored(source.slice(offset, len)?),
-            Content::Packed(packed) => Place::Packed(Arc::new(packed)),
-        };
         let noted = arrays.checkpoint.notes.len();
-        let name = member.name.strip_suffix(MEMBER_SUFFIX);
-        arrays
-            .add(name.unwrap_or(&member.name), &array)
-            .map_err(|error| error.in_member(&member.name))?;
+        let added = arrays.add_member(source, &archive, member);
+        faults.pass(added.map_err(|error| error.in_member(&member.name)))?;
         for note in arrays.checkpoint.notes.iter_mut().skip(noted) {
             note.place.member = Some(member.name.clone());
         }
     }
     // Of two members of one name, Python's zipfile opens the last.
     arrays.checkpoint.make_names_unique(Winner::Last);
+    arrays.checkpoint.notes.extend(faults.into_notes());
     Ok(arrays.checkpoint)
 }
 
@@ -145,6 +142,15 @@ impl<'a> Arrays<'a> {
             options,
             budget: Budget::new(),
         }
+    }
+
+    fn add_member(&mut self, source: &Source, archive: &Archive, member: &Member) -> Result<()> {
+        let array = match archive.content(member)? {
+            Content::Stored { offset, len } => Place::Stored(source.slice(offset, len)?),
+            Content::Packed(packed) => Place::Packed(Arc::new(packed)),
+        };
+        let name = member.name.strip_suffix(MEMBER_SUFFIX);
+        self.add(name.unwrap_or(&member.name), &array)
     }
 
     /// Adds one array to the tensors or the values.
@@ -319,11 +325,11 @@ fn described(header: &Header, element: &Element, values: Option<Value>) -> Value
     Value::Map(entries)
 }
 
-/// The note for what follows an array; `np.load` leaves it unread.
+/// The note for what follows an array.
 fn trailing_note(name: &str, end: Option<u64>, place: &Place) -> Option<Note> {
     let end = end?;
     let left = place.len().checked_sub(end).filter(|&left| left > 0)?;
-    let text = format!("{left} bytes follow the array");
+    let text = format!("{left} bytes follow the array; `numpy.load` does not see them");
     let note = Note::new("trailing-bytes", Level::Warning, text);
     Some(note.on_tensor(name).at(place.shown(end)))
 }

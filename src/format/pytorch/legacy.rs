@@ -58,7 +58,9 @@ pub(super) fn read(source: &Source) -> Result<(Unpickled, Vec<Note>)> {
         let head = source.read_prefix(end, super::super::HEAD)?;
         let text = match detect(&head) {
             true => format!("another stream follows; torch reads the first, {rest} bytes are left"),
-            false => format!("{rest} bytes follow the last storage"),
+            false => {
+                format!("{rest} bytes follow the last storage; `torch.load` does not see them")
+            }
         };
         let offset = source.file_offset(end);
         notes.push(Note::new("trailing-bytes", Level::Warning, text).at(offset));

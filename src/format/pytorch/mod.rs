@@ -166,7 +166,7 @@ fn read_bare(source: &Source) -> Result<(Unpickled, Vec<Note>)> {
             let message = "is a stream whose first pickle is not torch's magic number as it stands";
             return Err(Error::malformed(message).at(source.file_offset(0)));
         }
-        let text = format!("{rest} bytes follow the pickle");
+        let text = format!("{rest} bytes follow the pickle; Python does not see them");
         let offset = source.file_offset(pickle.end);
         notes.push(Note::new("trailing-bytes", Level::Warning, text).at(offset));
     }
@@ -202,12 +202,7 @@ fn listed(
         ..Checkpoint::default()
     };
     let is_script = variant == "torchscript";
-    walk::walk(
-        unpickled,
-        options.array_elements,
-        is_script,
-        &mut checkpoint,
-    )?;
+    walk::walk(unpickled, options, is_script, &mut checkpoint)?;
     checkpoint
         .notes
         .extend(import_notes(&unpickled.graph, &unpickled.source));

@@ -56,8 +56,8 @@ impl Format for Safetensors {
         matches!(header, [b'{', b'"' | b'}' | b' ' | b'\n', ..])
     }
 
-    fn read(&self, source: &Source, _options: &ReadOptions) -> Result<Checkpoint> {
-        read::read(source)
+    fn read(&self, source: &Source, options: &ReadOptions) -> Result<Checkpoint> {
+        read::read(source, options)
     }
 
     fn writer(&self, _extension: &str) -> Option<&dyn Writer> {

@@ -4,6 +4,8 @@ use super::header::{self, Entry, Header};
 use super::{LENGTH_BYTES, from_crate};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::format::ReadOptions;
+use crate::format::faults::Faults;
 use crate::io::Source;
 use crate::limits;
 use crate::model::{Checkpoint, Level, Note, Payload, Shape, Storage, Tensor, Value, Winner};
@@ -17,7 +19,7 @@ const HUB_HEADER: u64 = 25_000_000;
 /// Reads the header of a safetensors file.
 ///
 /// Errors: `Malformed` for what the official crate rejects, `Limit` for what `limits.rs` does.
-pub(super) fn read(source: &Source) -> Result<Checkpoint> {
+pub(super) fn read(source: &Source, options: &ReadOptions) -> Result<Checkpoint> {
     let length = header_length(source)?;
     let bytes = source.read_vec(LENGTH_BYTES, length)?;
     let header = header::parse(&bytes, source.file_offset(LENGTH_BYTES))?;
@@ -28,10 +30,12 @@ pub(super) fn read(source: &Source) -> Result<Checkpoint> {
         source,
         start: LENGTH_BYTES.saturating_add(length),
     };
-    let mut checkpoint = assemble(header, &data, notes)?;
+    let mut faults = Faults::new(options);
+    let mut checkpoint = assemble(header, &data, notes, &mut faults)?;
     for note in &mut checkpoint.notes {
         note.place.offset = note.place.offset.map(|offset| source.file_offset(offset));
     }
+    checkpoint.notes.extend(faults.into_notes());
     Ok(checkpoint)
 }
 
@@ -79,10 +83,15 @@ fn note_odd_layout(bytes: &[u8], notes: &mut Vec<Note>) {
     }
 }
 
-fn assemble(header: Header, data: &Data<'_>, mut notes: Vec<Note>) -> Result<Checkpoint> {
+fn assemble(
+    header: Header,
+    data: &Data<'_>,
+    mut notes: Vec<Note>,
+    faults: &mut Faults,
+) -> Result<Checkpoint> {
     note_odd_content(&header, &mut notes);
     let names = Names::of(&header.entries);
-    data.check_tiling(&header.entries, &names)?;
+    data.check_tiling(&header.entries, &names, faults)?;
     note_order(&header.entries, data, &mut notes);
     let metadata = last_of_each_key(header.metadata, &mut notes);
     let aliases = find_aliases(&metadata, &names);
@@ -95,13 +104,15 @@ fn assemble(header: Header, data: &Data<'_>, mut notes: Vec<Note>) -> Result<Che
     let Names { repeated, .. } = names;
     let mut tensors = Vec::with_capacity(header.entries.len());
     for (index, entry) in header.entries.into_iter().enumerate() {
-        tensors.push(match data.tensor(entry) {
+        let is_repeated = repeated.contains(&index);
+        let may_be_cut = faults.are_noted() && !is_repeated;
+        tensors.push(match data.tensor(entry, may_be_cut) {
             Ok(tensor) => Some(tensor),
-            Err(error) if repeated.contains(&index) => {
+            Err(error) if is_repeated => {
                 notes.push(left_out(&error));
                 None
             }
-            Err(error) => return Err(error),
+            Err(error) => faults.pass(Err(error))?,
         });
     }
     let alias = |(name, index): (String, usize)| {
@@ -180,7 +191,12 @@ impl Data<'_> {
 
     /// Holds the entries that count against each other and the file, in the order of their
     /// data: no gap, no overlap, nothing missing, nothing left.
-    fn check_tiling(&self, entries: &[Entry], names: &Names<'_>) -> Result<()> {
+    fn check_tiling(
+        &self,
+        entries: &[Entry],
+        names: &Names<'_>,
+        faults: &mut Faults,
+    ) -> Result<()> {
         let counts = |index: &usize| !names.repeated.contains(index);
         let kept = (0..entries.len()).filter(counts);
         let mut kept: Vec<&Entry> = kept.filter_map(|index| entries.get(index)).collect();
@@ -189,14 +205,31 @@ impl Data<'_> {
         }
         let mut before: Option<&Entry> = None;
         for &entry in &kept {
-            self.check_joint(before, entry, names, entries)
-                .map_err(|error| error.at(self.in_file(entry.begin)).in_tensor(&entry.name))?;
-            before = Some(entry);
+            let place = |error: Error| error.at(self.in_file(entry.begin)).in_tensor(&entry.name);
+            faults.pass(self.check_span(entry).map_err(place))?;
+            let joint = self.check_joint(before, entry, names, entries);
+            faults.pass(joint.map_err(place))?;
+            if before.is_none_or(|before| before.end <= entry.end) {
+                before = Some(entry);
+            }
         }
-        self.check_end(&kept)
+        let last = before.map_or(0, |before| before.end);
+        faults.pass(self.check_end(&kept, last))?;
+        Ok(())
     }
 
-    /// Whether `entry` starts where the one before it ends, and ends after that.
+    /// Whether `entry` ends after it begins, and where a file may end.
+    fn check_span(&self, entry: &Entry) -> Result<()> {
+        let (begin, end) = (entry.begin, entry.end);
+        span(begin, end)?;
+        if self.start.checked_add(end).is_none() {
+            let message = format!("data_offsets [{begin}, {end}] lie beyond any file's end");
+            return Err(Error::malformed(message).at(self.in_file(0)));
+        }
+        Ok(())
+    }
+
+    /// Whether `entry` starts where the one before it ends.
     fn check_joint(
         &self,
         before: Option<&Entry>,
@@ -204,12 +237,6 @@ impl Data<'_> {
         names: &Names<'_>,
         entries: &[Entry],
     ) -> Result<()> {
-        span(entry.begin, entry.end)?;
-        if self.start.checked_add(entry.end).is_none() {
-            let (begin, end) = (entry.begin, entry.end);
-            let message = format!("data_offsets [{begin}, {end}] lie beyond any file's end");
-            return Err(Error::malformed(message).at(self.in_file(0)));
-        }
         let expected = before.map_or(0, |before| before.end);
         if entry.begin == expected {
             return Ok(());
@@ -235,12 +262,11 @@ impl Data<'_> {
     }
 
     /// Whether the data ends where the last entry does.
-    fn check_end(&self, kept: &[&Entry]) -> Result<()> {
-        let needed = kept.last().map_or(0, |entry| entry.end);
+    fn check_end(&self, kept: &[&Entry], needed: u64) -> Result<()> {
         let available = self.source.len().saturating_sub(self.start);
         if needed < available {
             let message = format!(
-                "{} bytes follow the data of the last tensor, which ends at byte {}; nothing may follow it",
+                "{} bytes follow the data of the last tensor, which ends at byte {}; nothing may follow it: the official reader refuses such a file",
                 available.saturating_sub(needed),
                 self.in_file(needed)
             );
@@ -263,12 +289,18 @@ impl Data<'_> {
             .in_tensor(&cut.name))
     }
 
-    fn tensor(&self, entry: Entry) -> Result<Tensor> {
+    /// `may_be_cut`: a tensor that the file does not hold to its end has no data; that is said
+    /// elsewhere.
+    fn tensor(&self, entry: Entry, may_be_cut: bool) -> Result<Tensor> {
         let (begin, end, name) = (entry.begin, entry.end, entry.name);
         let place = |error: Error| error.at(self.in_file(begin)).in_tensor(&name);
         let (dtype, shape) = describe(entry.dtype, entry.dimensions, begin, end).map_err(place)?;
         // The tiling has settled this, except for earlier entries of a repeated name.
         let available = self.source.len().saturating_sub(self.start);
+        if end > available && may_be_cut {
+            let payload = Payload::Absent("it lies beyond the end of the file");
+            return Ok(Tensor::new(name, dtype, shape, payload));
+        }
         if end > available {
             let message = format!(
                 "data ends at byte {}, but the file has {} bytes",

@@ -119,7 +119,7 @@ pub(super) fn find_directory(source: &Source) -> Result<(Directory, Option<Oddit
         offset: source.file_offset(end.saturating_add(END_LEN)),
         member: None,
         text: format!(
-            "{after} bytes follow the zip directory, which declares a comment of {comment_len}"
+            "{after} bytes follow the zip directory, which declares a comment of {comment_len}; torch and Python's `zipfile` look past up to 64 KiB"
         ),
     });
     let directory = match read_zip64(source, end)? {

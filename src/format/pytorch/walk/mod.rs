@@ -9,6 +9,8 @@ use super::names;
 use super::rebuild::{Built, Meaning, whole_storage};
 use super::storage::Unpickled;
 use crate::error::{Error, Result};
+use crate::format::ReadOptions;
+use crate::format::faults::Faults;
 use crate::limits;
 use crate::model::{Checkpoint, Group, Level, Note, Value};
 use crate::pickle::{Call, Item, View, numpy};
@@ -17,16 +19,17 @@ use std::ops::Range;
 
 /// Walks everything that the pickle holds and adds it to `checkpoint`.
 ///
-/// `array_elements`: longer lists of plain values are cut.
+/// `options`: which lists of plain values are cut, and what a tensor's fault amounts to.
 pub(super) fn walk(
     unpickled: &Unpickled,
-    array_elements: u64,
+    options: &ReadOptions,
     is_script: bool,
     checkpoint: &mut Checkpoint,
 ) -> Result<()> {
     let mut walker = Walker {
         unpickled,
-        array_elements,
+        array_elements: options.array_elements,
+        faults: Faults::new(options),
         is_script,
         checkpoint,
         path: String::new(),
@@ -48,6 +51,7 @@ pub(super) fn walk(
 struct Walker<'a> {
     unpickled: &'a Unpickled,
     array_elements: u64,
+    faults: Faults,
     /// TorchScript: every object is a module.
     is_script: bool,
     checkpoint: &'a mut Checkpoint,
@@ -142,6 +146,7 @@ impl Walker<'_> {
                 format!("{shown} values are shown; {cut} more are not"),
             );
         }
+        self.checkpoint.notes.extend(self.faults.into_notes());
     }
 
     /// Whether tensors under `item`, which lie in `tensors`, are named by `key` and something
@@ -366,9 +371,11 @@ impl Walker<'_> {
         if let Some(value) = self.array(item)? {
             return Ok(value);
         }
-        let meaning = unpickled
-            .meaning(call)
-            .map_err(|error| self.name_error(error))?;
+        let meaning = unpickled.meaning(call);
+        let meaning = meaning.map_err(|error| self.name_error(error));
+        let Some(meaning) = self.faults.pass(meaning)? else {
+            return Ok(None);
+        };
         match meaning {
             Meaning::Tensor(built) => {
                 self.emit(built)?;
@@ -451,14 +458,21 @@ impl Walker<'_> {
             return self.node(value).map(Some);
         }
         let (graph, source) = (&unpickled.graph, &unpickled.source);
-        let array = numpy::array(graph, source, item).map_err(|error| self.name_error(error))?;
-        let Some(array) = array else {
-            return Ok(None);
+        let array = numpy::array(graph, source, item).map_err(|error| self.name_error(error));
+        let array = match self.faults.pass(array)? {
+            Some(Some(array)) => array,
+            Some(None) => return Ok(None),
+            None => return Ok(Some(None)),
         };
         let built = unpickled.meaning_of_array(item);
-        if let Some(built) = built.map_err(|error| self.name_error(error))? {
-            self.emit(built)?;
-            return Ok(Some(None));
+        let built = built.map_err(|error| self.name_error(error));
+        match self.faults.pass(built)? {
+            Some(Some(built)) => {
+                self.emit(built)?;
+                return Ok(Some(None));
+            }
+            Some(None) => {}
+            None => return Ok(Some(None)),
         }
         if let numpy::Data::Objects(list) = array.data {
             let items = graph.sequence(list).unwrap_or_default();
