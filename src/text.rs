@@ -1,6 +1,7 @@
 //! Small conversions between numbers, names and the text that people read.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// Makes control, bidi and zero-width characters visible, as `\u{202e}`, so that a name in a
 /// file cannot rearrange a terminal.
@@ -117,6 +118,49 @@ pub fn parse_size(text: &str) -> Option<u64> {
     (value.is_finite() && value < u64::MAX as f64).then_some(value as u64)
 }
 
+/// Compares names so that `layers.2` comes before `layers.10`.
+pub fn natural_order(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
+    while let (Some(&l), Some(&r)) = (left.first(), right.first()) {
+        let compared = if l.is_ascii_digit() && r.is_ascii_digit() {
+            let (number_left, number_right);
+            (number_left, left) = split_digits(left);
+            (number_right, right) = split_digits(right);
+            let by_length = number_left.len().cmp(&number_right.len());
+            by_length.then_with(|| number_left.cmp(number_right))
+        } else {
+            (left, right) = (&left[1..], &right[1..]);
+            l.cmp(&r)
+        };
+        if compared != Ordering::Equal {
+            return compared;
+        }
+    }
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+}
+
+/// The digits at the start, without leading zeros, and what follows them.
+fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(end);
+    let zeros = digits.iter().take_while(|&&b| b == b'0').count();
+    (&digits[zeros..], rest)
+}
+
+/// The name up to its first whole part that is a number: `model.layers.3` of
+/// `model.layers.3.mlp.0.weight`. `None` without one.
+pub fn layer_of(name: &str) -> Option<&str> {
+    let mut end = 0usize;
+    for part in name.split('.') {
+        end = end.saturating_add(part.len());
+        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return name.get(..end);
+        }
+        end = end.saturating_add(1);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +208,12 @@ mod tests {
         assert_eq!(parse_size("1.5kB"), Some(1500));
         assert_eq!(parse_size("1000"), Some(1000));
         assert_eq!(parse_size("many"), None);
+    }
+
+    #[test]
+    fn numbers_in_names_are_ordered_as_numbers() {
+        let mut names = ["b.10", "b.2", "a", "b.02", "b", "b.2.c"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["a", "b", "b.02", "b.2", "b.2.c", "b.10"]);
     }
 }

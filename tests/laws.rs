@@ -221,7 +221,7 @@ fn written(checkpoint: Checkpoint, target: &Path, threads: usize) -> Result<Vec<
             sync: false,
         },
         threads,
-        max_shard_size: None,
+        arrangement: format::Arrangement::default(),
         verify: true,
     };
     format::write(&converted, target, &options, &Silent)?;
@@ -275,7 +275,7 @@ fn can_hold(tensor: &ckpt::Tensor, target: &Path) -> bool {
         ..Default::default()
     };
     let converted = convert::convert(alone, &options).map(|converted| converted.checkpoint);
-    converted.is_ok_and(|checkpoint| format::plan(&checkpoint, target, None).is_ok())
+    converted.is_ok_and(|checkpoint| format::plan(&checkpoint, target, &Default::default()).is_ok())
 }
 
 /// Reads a file, writes it, reads that, and writes it once more.

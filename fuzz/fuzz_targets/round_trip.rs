@@ -37,7 +37,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             sync: false,
         },
         threads: 1,
-        max_shard_size: None,
+        arrangement: format::Arrangement::default(),
         verify: false,
     };
     if format::write(&converted.checkpoint, &target, &options, &Silent).is_err() {

@@ -40,9 +40,10 @@ pub use beside::beside;
 pub use checksums::check_members;
 pub use examine::{Examined, examine, scan};
 pub use texts::{Text, read_texts};
-pub use write::layout::{Layout, Part, Splits, Ties, Writer};
+pub use write::layout::{Layout, Order, Part, Splits, Ties, Writer};
 pub use write::{
-    Output, Plan, WriteOptions, Written, dtypes_of_target, plan, ties_of_target, write,
+    Arrangement, Cut, Output, Plan, ShardOrder, WriteOptions, Written, dtypes_of_target, plan,
+    ties_of_target, write,
 };
 
 use crate::error::{Error, Result};

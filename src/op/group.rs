@@ -2,6 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::text::layer_of;
 
 /// What tensors of one group have in common.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl Grouping {
     /// group of their own name.
     pub fn key(&self, name: &str, dtype: DType) -> String {
         let key = match self {
-            Grouping::Layer => beginnings(name).find(|part| ends_in_number(part)),
+            Grouping::Layer => layer_of(name),
             Grouping::Module => name.rsplit_once('.').map(|(module, _)| module),
             Grouping::DType => return dtype.to_string(),
             Grouping::Glob(glob) => beginnings(name).find(|part| glob.is_match(part)),
@@ -57,11 +58,6 @@ impl Grouping {
 fn beginnings(name: &str) -> impl Iterator<Item = &str> {
     let dots = name.match_indices('.').map(|(place, _)| place);
     dots.chain([name.len()]).map(|end| &name[..end])
-}
-
-fn ends_in_number(part: &str) -> bool {
-    let last = part.rsplit('.').next().unwrap_or(part);
-    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

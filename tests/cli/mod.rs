@@ -8,6 +8,7 @@ mod inputs;
 mod inspect;
 mod prune;
 mod schema;
+mod shards;
 mod show;
 mod support;
 mod usage;

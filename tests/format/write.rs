@@ -28,7 +28,7 @@ fn write(checkpoint: Checkpoint, target: &Path) -> ckpt::Result<Checkpoint> {
             sync: false,
         },
         threads: 2,
-        max_shard_size: None,
+        arrangement: format::Arrangement::default(),
         verify: true,
     };
     format::write(&converted, target, &options, &Silent)?;

@@ -2,7 +2,7 @@
 
 use super::{Args, Found};
 use ckpt::op::diff::{Group, Metrics, Row, Verdict};
-use ckpt::op::inspect::natural_order;
+use ckpt::text::natural_order;
 use clap::ValueEnum;
 use std::cmp::Ordering;
 

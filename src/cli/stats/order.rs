@@ -1,7 +1,7 @@
 //! The order of the rows of `ckpt stats`.
 
-use ckpt::op::inspect::natural_order;
 use ckpt::op::stats::{Measures, Number, Row};
+use ckpt::text::natural_order;
 use clap::ValueEnum;
 use std::cmp::Ordering;
 

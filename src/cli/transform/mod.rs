@@ -1,6 +1,7 @@
 //! What convert and prune share: from a checkpoint that is ready to written outputs and a
 //! report.
 
+mod arrangement;
 pub(crate) mod metadata;
 mod report;
 
@@ -9,13 +10,14 @@ pub(crate) use report::{Dropped, Report};
 use super::args::{Format, Global};
 use super::progress::Bar;
 use super::{Status, companions};
+use arrangement::ArrangementArgs;
 use ckpt::dtype::cast::{self, Losses, Overflow};
 use ckpt::format::{self, Plan, Ties, WriteOptions};
 use ckpt::io::{SinkOptions, is_folder};
 use ckpt::model::Checkpoint;
 use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied};
 use ckpt::op::scale;
-use ckpt::text::{grouped, human_bytes, parse_size};
+use ckpt::text::{grouped, human_bytes};
 use ckpt::{DType, Error, Result};
 use clap::ValueEnum;
 use std::collections::HashSet;
@@ -36,9 +38,8 @@ pub(crate) struct WriteArgs {
     /// What becomes of tensors that share their bytes
     #[arg(long, value_name = "HOW", value_enum, default_value_t = TiedArg::Alias)]
     tied: TiedArg,
-    /// Split into shards of at most this much data, with an index: `5GB`, `512MiB`
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_shard_size: Option<u64>,
+    #[command(flatten)]
+    arrangement: ArrangementArgs,
     /// Say what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -98,11 +99,6 @@ enum TiedArg {
     Clone,
 }
 
-fn size(text: &str) -> std::result::Result<u64, String> {
-    let size = parse_size(text).filter(|size| *size > 0);
-    size.ok_or_else(|| "not a size such as `5GB`, `512MiB` or `1000`".to_owned())
-}
-
 impl WriteArgs {
     /// Whether nothing is to be written.
     pub(crate) fn is_dry_run(&self) -> bool {
@@ -146,7 +142,11 @@ pub(crate) fn finish(
 ) -> Result<Status> {
     let converted = report.converted;
     let path = &converted.checkpoint.path;
-    let plan = format::plan(&converted.checkpoint, target, args.max_shard_size)?;
+    let plan = format::plan(
+        &converted.checkpoint,
+        target,
+        &args.arrangement.arrangement(),
+    )?;
     say_changes(global, path, converted, &plan);
     let replace = check_in_place(args, report.source, &converted.checkpoint, &plan)?;
     report.outputs = plan.outputs();
@@ -161,7 +161,7 @@ pub(crate) fn finish(
     let write_options = WriteOptions {
         sink,
         threads: global.threads(),
-        max_shard_size: args.max_shard_size,
+        arrangement: args.arrangement.arrangement(),
         verify: args.verify,
     };
     let bar = Bar::new(global, report.doing, plan.data_bytes());

@@ -1,12 +1,13 @@
 //! Checkpoint to header: the same bytes for the same checkpoint, always.
 //!
 //! The order is that of the official writer: dtypes descending as the crate declares them, then
-//! names. So every tensor is aligned to its own elements. The crate leaves the order of
-//! `__metadata__` to chance; here it is that of the keys.
+//! names. So every tensor is aligned to its own elements. Where the source's order is asked for,
+//! it may lie at any byte, which readers accept. The crate leaves the order of `__metadata__` to
+//! chance; here it is that of the keys.
 
 use super::{METADATA_KEY, to_crate};
 use crate::error::{Error, Result};
-use crate::format::{Layout, Part, Splits, Ties, Writer};
+use crate::format::{Layout, Order, Part, Splits, Ties, Writer};
 use crate::limits;
 use crate::model::{Checkpoint, Tensor};
 use safetensors::Dtype;
@@ -33,7 +34,7 @@ impl Writer for super::Safetensors {
     fn layout(&self, part: &Part<'_>) -> Result<Layout> {
         part.check_names()?;
         let tensors = part.tensors.as_slice();
-        let entries = entries(tensors)?;
+        let entries = entries(tensors, part.order)?;
         let (metadata, notes) = metadata(part);
         let mut header = String::from("{");
         push_metadata(&mut header, &metadata)?;
@@ -119,12 +120,14 @@ struct Entry<'a> {
 }
 
 /// In the order in which they are written.
-fn entries<'a>(tensors: &[&'a Tensor]) -> Result<Vec<Entry<'a>>> {
+fn entries<'a>(tensors: &[&'a Tensor], order: Order) -> Result<Vec<Entry<'a>>> {
     let mut entries = Vec::with_capacity(tensors.len());
     for (index, &tensor) in tensors.iter().enumerate() {
         entries.push(entry(index, tensor).map_err(|error| error.in_tensor(&tensor.name))?);
     }
-    entries.sort_unstable_by_key(|entry| (Reverse(entry.dtype), entry.tensor.name.as_str()));
+    if order == Order::Official {
+        entries.sort_unstable_by_key(|entry| (Reverse(entry.dtype), entry.tensor.name.as_str()));
+    }
     Ok(entries)
 }
 
@@ -232,6 +235,7 @@ mod tests {
             names: tensors.iter().map(|t| t.name.as_str()).zip(0..).collect(),
             number: 0,
             count: 1,
+            order: Order::Official,
         })
     }
 

@@ -46,6 +46,16 @@ pub enum Splits {
     Never,
 }
 
+/// In which order tensors lie in a file whose official writer sorts them (safetensors).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The official writer's.
+    #[default]
+    Official,
+    /// As they come.
+    Source,
+}
+
 /// What one file is to hold.
 #[derive(Clone, Debug)]
 pub struct Part<'a> {
@@ -59,6 +69,8 @@ pub struct Part<'a> {
     pub number: usize,
     /// How many there are.
     pub count: usize,
+    /// In which order they are to lie, where the format has an order of its own.
+    pub order: Order,
 }
 
 impl<'a> Part<'a> {

@@ -7,9 +7,11 @@
 pub(in crate::format) mod layout;
 mod moving;
 mod plan;
+mod shards;
 mod verify;
 
-pub use plan::{Output, Plan, dtypes_of_target, plan, ties_of_target};
+pub use plan::{Arrangement, Output, Plan, dtypes_of_target, plan, ties_of_target};
+pub use shards::{Cut, ShardOrder};
 
 use crate::dtype::cast::Losses;
 use crate::error::{Error, Kind, Result};
@@ -25,8 +27,8 @@ pub struct WriteOptions {
     pub sink: SinkOptions,
     /// Threads that move bytes.
     pub threads: usize,
-    /// Bytes of tensor data a shard holds at most; `None` for one file.
-    pub max_shard_size: Option<u64>,
+    /// How tensors are spread over files and lie in them.
+    pub arrangement: Arrangement,
     /// Read everything back before the outputs get their names.
     pub verify: bool,
 }
@@ -57,7 +59,7 @@ pub fn write(
     options: &WriteOptions,
     progress: &dyn Progress,
 ) -> Result<Written> {
-    let plan = plan(checkpoint, target, options.max_shard_size)?;
+    let plan = plan(checkpoint, target, &options.arrangement)?;
     check_space(&plan)?;
     let mut sinks = Vec::with_capacity(plan.files.len());
     for file in &plan.files {

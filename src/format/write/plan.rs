@@ -1,6 +1,7 @@
 //! Which tensor goes where.
 
-use super::layout::{Layout, Part, Splits, Ties, Writer};
+use super::layout::{Layout, Order, Part, Splits, Ties, Writer};
+use super::shards::{Cut, ShardOrder, deal};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::FORMATS;
@@ -11,8 +12,16 @@ use serde_json::{Map, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// Shards of one output: all are open until all are complete.
-const SHARDS: usize = 512;
+/// How tensors are spread over files and lie in them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrangement {
+    /// Into how many files.
+    pub cut: Cut,
+    /// Which tensors share one.
+    pub shard_order: ShardOrder,
+    /// In which order they lie in a file.
+    pub order: Order,
+}
 
 /// One file that was written, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,21 +70,27 @@ pub fn ties_of_target(target: &Path) -> Result<Ties> {
 
 /// Plans how `checkpoint` is written to `target`, in the format of its extension.
 ///
-/// `max_shard_size`: bytes of tensor data a shard holds at most (or one larger tensor); the
-/// shards are then `STEM-00001-of-0000N.EXT` beside `STEM.EXT.index.json`, which GGUF does
-/// without. What fits one shard is a plain file.
+/// Several files are `STEM-00001-of-0000N.EXT` beside `STEM.EXT.index.json`, which GGUF does
+/// without. What fits one is a plain file.
 ///
 /// Errors: `Usage` for a name without an extension that is written here, `Unsupported` for a
 /// tensor that the format cannot hold, `Limit` for a header that is too large or too many
-/// shards.
-pub fn plan(checkpoint: &Checkpoint, target: &Path, max_shard_size: Option<u64>) -> Result<Plan> {
+/// shards, `Usage` for more shards than tensors.
+pub fn plan(checkpoint: &Checkpoint, target: &Path, arrangement: &Arrangement) -> Result<Plan> {
     let writer = writer_of(target)?;
     let aliases = match writer.ties() {
         Ties::Copies => vec![None; checkpoint.tensors.len()],
         _ => aliases(checkpoint),
     };
-    let shards = cut_into_shards(checkpoint, &aliases, max_shard_size);
-    check_count(shards.len(), writer)?;
+    let stored = checkpoint.tensors.iter().enumerate().zip(&aliases);
+    let stored = stored.filter(|(_, alias)| alias.is_none());
+    let stored: Vec<(usize, &Tensor)> = stored.map(|(tensor, _)| tensor).collect();
+    let (cut, order) = (arrangement.cut, arrangement.shard_order);
+    let shards = deal(&stored, cut, order, writer.splits())?;
+    if shards.len() > 1 && writer.splits() == Splits::Never {
+        let error = Error::unsupported("the format is always one file");
+        return Err(error.with_hint("leave `--max-shard-size` and `--shards` out"));
+    }
     let count = shards.len();
     let mut files: Vec<File> = Vec::with_capacity(count);
     for (number, tensors) in shards.into_iter().enumerate() {
@@ -85,6 +100,7 @@ pub fn plan(checkpoint: &Checkpoint, target: &Path, max_shard_size: Option<u64>)
             names: names(checkpoint, &aliases, &tensors),
             number,
             count,
+            order: arrangement.order,
         };
         let path = shard_path(target, number, count);
         let layout = writer.layout(&part);
@@ -117,18 +133,6 @@ pub fn plan(checkpoint: &Checkpoint, target: &Path, max_shard_size: Option<u64>)
         index,
         data_bytes,
     })
-}
-
-fn check_count(found: usize, writer: &dyn Writer) -> Result<()> {
-    if found > SHARDS {
-        let error = Error::limit(format!("makes {found} shards; the limit is {SHARDS}"));
-        return Err(error.with_hint("a larger `--max-shard-size` makes fewer"));
-    }
-    if found > 1 && writer.splits() == Splits::Never {
-        let error = Error::unsupported("the format is always one file");
-        return Err(error.with_hint("leave `--max-shard-size` out"));
-    }
-    Ok(())
 }
 
 /// Every name of the tensors in `stored` and which of those it means, in order.
@@ -245,33 +249,6 @@ fn aliases(checkpoint: &Checkpoint) -> Vec<Option<usize>> {
         (kept.dtype == tensor.dtype && kept.shape == tensor.shape).then_some(*index)
     };
     tensors.iter().map(alias).collect()
-}
-
-/// Fills shard after shard in the checkpoint's order.
-fn cut_into_shards(
-    checkpoint: &Checkpoint,
-    aliases: &[Option<usize>],
-    max_shard_size: Option<u64>,
-) -> Vec<Vec<usize>> {
-    let limit = max_shard_size.unwrap_or(u64::MAX);
-    let mut shards = vec![Vec::new()];
-    let mut size = 0u64;
-    for (index, (tensor, alias)) in checkpoint.tensors.iter().zip(aliases).enumerate() {
-        if alias.is_some() {
-            continue;
-        }
-        let bytes = tensor.byte_len().unwrap_or(0);
-        let is_full = size.saturating_add(bytes) > limit;
-        if is_full && shards.last().is_some_and(|shard| !shard.is_empty()) {
-            shards.push(Vec::new());
-            size = 0;
-        }
-        size = size.saturating_add(bytes);
-        if let Some(shard) = shards.last_mut() {
-            shard.push(index);
-        }
-    }
-    shards
 }
 
 fn at_all<'a>(tensors: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {

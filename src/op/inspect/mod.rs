@@ -8,7 +8,7 @@ pub use tree::{Branch, tree};
 
 use crate::dtype::DType;
 use crate::model::{Checkpoint, Tensor};
-use std::cmp::Ordering;
+use crate::text::natural_order;
 
 /// Sums over all tensors. Bytes and elements of tied tensors count once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,46 +119,5 @@ pub fn sort(checkpoint: &mut Checkpoint, order: Order, reverse: bool) {
     // The groups' ranges meant the order of the file.
     if reverse || order != Order::File {
         checkpoint.groups.clear();
-    }
-}
-
-/// Compares names so that `layers.2` comes before `layers.10`.
-pub fn natural_order(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
-    while let (Some(&l), Some(&r)) = (left.first(), right.first()) {
-        let compared = if l.is_ascii_digit() && r.is_ascii_digit() {
-            let (number_left, number_right);
-            (number_left, left) = split_digits(left);
-            (number_right, right) = split_digits(right);
-            let by_length = number_left.len().cmp(&number_right.len());
-            by_length.then_with(|| number_left.cmp(number_right))
-        } else {
-            (left, right) = (&left[1..], &right[1..]);
-            l.cmp(&r)
-        };
-        if compared != Ordering::Equal {
-            return compared;
-        }
-    }
-    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
-}
-
-/// The digits at the start, without leading zeros, and what follows them.
-fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (digits, rest) = text.split_at(end);
-    let zeros = digits.iter().take_while(|&&b| b == b'0').count();
-    (&digits[zeros..], rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_in_names_are_ordered_as_numbers() {
-        let mut names = ["b.10", "b.2", "a", "b.02", "b", "b.2.c"];
-        names.sort_by(|a, b| natural_order(a, b));
-        assert_eq!(names, ["a", "b", "b.02", "b.2", "b.2.c", "b.10"]);
     }
 }
