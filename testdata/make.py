@@ -28,6 +28,8 @@ PARTS = {
     "archives": "archive_files",
     "sharded": "sharded_files",
     "prune": "prune_files",
+    # With transformers and diffusers beside torch.
+    "leave-out": "leave_out_files",
     "encoded": "encoded_files",
     "bad": "bad_files",
     "audit": "audit_files",
@@ -48,9 +50,9 @@ PARTS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "adapter", "configs", "workflow")]
+    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "adapter", "configs", "workflow", "leave-out")]
     parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
-                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, adapter, configs and workflow by default)")
+                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, adapter, configs, leave-out and workflow by default)")
     warnings.filterwarnings("ignore", category=UserWarning)
     parts = parser.parse_args().parts
     for part in current if parts in ("all", ["all"]) else parts:

@@ -2,15 +2,15 @@
 
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
+use super::transform::rules::{self, RuleArgs};
 use super::transform::{self, Dropped, Report, WriteArgs, say_values, target_path};
 use ckpt::format;
-use ckpt::io::read_small_text;
 use ckpt::model::{Checkpoint, Level};
-use ckpt::op::convert::{self, Converted};
+use ckpt::op::convert;
 use ckpt::op::root::{self, Choice};
 use ckpt::op::rules::{Rules, Wanted};
-use ckpt::{Error, Result, limits};
-use std::collections::{HashMap, HashSet};
+use ckpt::{Error, Result};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// The arguments of `ckpt convert`. (`-f/--force`, `-o`, `-q`, `-j` and `--json` are in
@@ -27,20 +27,11 @@ pub(crate) struct Args {
     /// or the one that the entry has; repeatable
     #[arg(long, value_name = "KEY=VALUE[:TYPE]")]
     metadata: Vec<String>,
-    /// The dtype of tensors whose source name matches, or `keep`; the first that matches counts;
-    /// repeatable
-    #[arg(long, value_name = "GLOB=DTYPE")]
-    dtype_for: Vec<String>,
     /// Leave out tensors whose source name matches; repeatable
     #[arg(long, value_name = "GLOB")]
     drop: Vec<String>,
-    /// Change names, after everything else; `\1` or `$1` stands for the first group; repeatable
-    #[arg(long, value_name = "REGEX=REPLACEMENT")]
-    rename: Vec<String>,
-    /// Rules in a file (TOML), after those above: `[[rule]]` with `match` (a glob or `re:...`) and
-    /// `dtype`, `keep = true`, `drop = true` or `rename`
-    #[arg(long, value_name = "FILE")]
-    rules: Option<PathBuf>,
+    #[command(flatten)]
+    rules: RuleArgs,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -53,14 +44,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     global.require_format("convert", &[Format::Table, Format::Json])?;
     let target = target_path(&args.source, &args.target);
     let mut options = args.write.options(&target, global.threads())?;
-    let rules = rules(args)?;
+    let rules = args.rules.rules(&args.drop)?;
     let checkpoint = format::open_for(&args.source, &target)?;
     let mut chosen = choose(checkpoint, args, global)?;
     transform::metadata::set(&mut chosen.checkpoint, &args.metadata)?;
     let path = chosen.checkpoint.path.clone();
     options.wanted = apply(&rules, &mut chosen, global)?;
-    let converted = convert::convert(chosen.checkpoint, &options).map_err(|e| e.in_file(&path))?;
-    let converted = rename(converted, &rules, global)?;
+    let mut converted =
+        convert::convert(chosen.checkpoint, &options).map_err(|e| e.in_file(&path))?;
+    rules::rename(&mut converted, &rules, global)?;
     let source_name = |name: &str| format!("{}{name}", chosen.prefix);
     let mut report = Report::new(
         "convert",
@@ -73,26 +65,6 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     transform::finish(report, &target, &args.write, global)
 }
 
-/// The rules of flags, then those of the file.
-fn rules(args: &Args) -> Result<Rules> {
-    let mut rules = Rules::default();
-    for text in &args.dtype_for {
-        rules.add_dtype_for(text)?;
-    }
-    for text in &args.drop {
-        rules.add_drop(text)?;
-    }
-    for text in &args.rename {
-        rules.add_rename(text)?;
-    }
-    if let Some(path) = &args.rules {
-        let text = read_small_text(path, limits::RULES)?;
-        let added = rules.add_file(&text);
-        added.map_err(|error| error.in_file(&path.to_string_lossy()))?;
-    }
-    Ok(rules)
-}
-
 /// Leaves out what the rules drop; the dtypes that they name for the others.
 fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Option<Wanted>>> {
     if rules.is_empty() {
@@ -101,20 +73,17 @@ fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Opti
     let tensors = &chosen.checkpoint.tensors;
     let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     let decided = rules.decide(&names, &chosen.prefix);
-    say_unused(&decided.unused, global);
-    let wanted = decided.decisions.iter().map(|decision| decision.wanted);
-    if wanted
-        .clone()
-        .any(|wanted| wanted == Some(Wanted::Lossless))
-    {
-        return Err(Error::unsupported(
-            "a rule's dtype `auto` is not carried out yet",
-        ));
+    rules::say_unused(&decided.unused, global);
+    if decided.decisions.iter().any(|one| one.sparsity.is_some()) {
+        let error = Error::usage("a rule says what is zeroed, which `convert` does not");
+        return Err(error.with_hint("`ckpt prune` takes the same rules"));
     }
+    let wanted = decided.decisions.iter().map(|decision| decision.wanted);
     let stays = decided.decisions.iter().map(|one| one.stays != Some(false));
     let stays: Vec<bool> = stays.collect();
     let wanted = wanted.zip(&stays).filter(|(_, stays)| **stays);
-    let wanted = wanted.map(|(wanted, _)| wanted).collect();
+    let wanted: Vec<Option<Wanted>> = wanted.map(|(wanted, _)| wanted).collect();
+    rules::check_wanted(&wanted)?;
     for (tensor, _) in tensors.iter().zip(&stays).filter(|(_, stays)| !**stays) {
         chosen.dropped.push(Dropped {
             kind: "tensor",
@@ -125,37 +94,6 @@ fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Opti
     }
     chosen.checkpoint.keep(&stays);
     Ok(wanted)
-}
-
-/// Gives the tensors the names that the rules say, ties too.
-fn rename(mut converted: Converted, rules: &Rules, global: &Global) -> Result<Converted> {
-    if rules.is_empty() {
-        return Ok(converted);
-    }
-    let tensors = &mut converted.checkpoint.tensors;
-    let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    let (renamed, unused) = rules.rename(&names)?;
-    say_unused(&unused, global);
-    let new: HashMap<String, String> = names
-        .iter()
-        .map(|name| (*name).to_owned())
-        .zip(renamed.iter().cloned())
-        .collect();
-    for (tensor, name) in tensors.iter_mut().zip(renamed) {
-        tensor.name = name;
-        if let Some(kept) = &mut tensor.tied_to
-            && let Some(name) = new.get(kept)
-        {
-            kept.clone_from(name);
-        }
-    }
-    Ok(converted)
-}
-
-fn say_unused(unused: &[String], global: &Global) {
-    for rule in unused {
-        global.say(&format!("warning: {rule} matches no tensor"));
-    }
 }
 
 /// What is to be converted.

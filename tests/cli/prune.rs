@@ -92,6 +92,91 @@ fn a_trainer_folder_becomes_what_is_published() {
     assert!(ran.stderr.contains("optimizer (1 file, "), "{}", ran.stderr);
 }
 
+/// What `--dry-run --json` says of `file` with `options`.
+fn plan(folder: &Path, file: &str, options: &[&str]) -> Json {
+    let mut all = vec!["--dry-run", "--json"];
+    all.extend(options);
+    let ran = prune(folder, file, &all);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+/// Name, dtype and reason of each tensor of a plan.
+fn rows(plan: &Json) -> Vec<[&str; 3]> {
+    let tensors = plan["tensors"].as_array().unwrap().iter();
+    tensors
+        .map(|tensor| ["name", "to", "reason"].map(|key| tensor[key].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn rules_say_what_becomes_of_single_tensors_as_in_convert() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nmatch = 'optimizer.state.0.exp_avg'\nkeep = true\n\
+        [[rule]]\nmatch = '0.bias'\ndrop = true\n\
+        [[rule]]\nmatch = 'state_dict.1.*'\ndtype = 'f16'\n\
+        [[rule]]\nmatch = '0.weight'\nsparsity = 0.5\n\
+        [[rule]]\nmatch = 'no.such'\ndrop = true\n\
+        [[rule]]\nmatch = 're:^1'\nrename = 'head'\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let options = ["--rules", "rules.toml", "--dtype-for", "1.bias=f64"];
+    let plan = plan(folder.path(), "pytorch/training.pt", &options);
+    let expected = [
+        ["0.weight", "F32", "zeroed"],
+        ["head.weight", "F16", "cast"],
+        ["head.bias", "F64", "cast"],
+        ["optimizer.state.0.exp_avg", "F32", "kept"],
+    ];
+    assert_eq!(rows(&plan), expected);
+    assert_eq!(plan["tensors"][1]["from"]["name"], "state_dict.1.weight");
+    let dropped = plan["dropped"].as_array().unwrap();
+    let bias = dropped.iter().find(|d| d["name"] == "state_dict.0.bias");
+    assert_eq!(bias.unwrap()["reason"], "dropped by a rule");
+    assert_eq!(plan["zeroed"][0]["zeros_after"], 6);
+    let mut all = vec!["--dry-run"];
+    all.extend(options);
+    let ran = prune(folder.path(), "pytorch/training.pt", &all);
+    let warning = "the rule on line 13 matches no tensor";
+    assert!(ran.stderr.contains(warning), "{}", ran.stderr);
+}
+
+#[test]
+fn flags_come_before_a_file_of_rules_and_keep_before_drop() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nmatch = '*.bias'\nkeep = true\n\
+        [[rule]]\nmatch = '0.weight'\nstructured = '1:4'\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let flags = ["--drop", "*.0.*", "--keep", "state_dict.0.weight"];
+    let options = [&flags[..], &["--rules", "rules.toml"]].concat();
+    let plan = plan(folder.path(), "pytorch/training.pt", &options);
+    let names: Vec<&str> = rows(&plan).iter().map(|row| row[0]).collect();
+    assert_eq!(names, ["0.weight", "1.weight", "1.bias"]);
+    assert_eq!(plan["zeroed"].as_array().unwrap().len(), 1);
+    assert_eq!(plan["zeroed"][0]["conforming"], 3);
+    assert_eq!(plan["zeroed"][0]["zeros_after"], 9);
+}
+
+#[test]
+fn what_was_mended_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = prune(folder.path(), "prune/sd-merged.ckpt", &[]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let said = "were F32, 4 of 77 wrong; written as I64, 0 to 76";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    for reason in [
+        "noise schedule",
+        "average's bookkeeping",
+        "training loss",
+        "stray LoRA",
+        "training of embeddings",
+    ] {
+        assert!(ran.stderr.contains(reason), "{reason}: {}", ran.stderr);
+    }
+    let ran = prune(folder.path(), "prune/sd-nai.ckpt", &["--dry-run"]);
+    let said = "37 tensors of the text encoder get";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
 #[test]
 fn bad_requests_are_named_and_write_nothing() {
     for (file, options, message) in [

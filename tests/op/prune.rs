@@ -23,8 +23,7 @@ fn texts(value: &Json) -> Vec<String> {
 /// Options as `NAME.pruned.json` writes them.
 fn options(json: &Json) -> Options {
     for key in json.as_object().unwrap().keys() {
-        let known =
-            "recipe weights keep drop exclude each global rows channels norm groups zero ratios";
+        let known = "recipe weights keep drop exclude each global rows channels norm groups zero ratios counters";
         let mut known = known.split(' ');
         assert!(known.any(|known| known == key), "{key}");
     }
@@ -40,6 +39,7 @@ fn options(json: &Json) -> Options {
         },
         keep: texts(&json["keep"]),
         drop: texts(&json["drop"]),
+        drops_counters: json["counters"] == true,
         zeroing: zeroing(json),
         selection: Selection::new(&[], &texts(&json["exclude"]), &[]).unwrap(),
         ..Options::default()

@@ -5,6 +5,7 @@ mod zeroing;
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::progress::Bar;
+use super::transform::rules::{self, RuleArgs};
 use super::transform::{self, Dropped, Report, WriteArgs, target_path};
 use ckpt::format::{self, ReadOptions};
 use ckpt::io::{is_folder, list_folder};
@@ -51,6 +52,11 @@ pub(crate) struct Args {
     /// Which copy of the weights, where there are two
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = WeightsArg::Auto)]
     weights: WeightsArg,
+    /// Also leave out counters that training kept: `num_batches_tracked`
+    #[arg(long)]
+    drop_buffers: bool,
+    #[command(flatten)]
+    rules: RuleArgs,
     #[command(flatten)]
     zeroing: ZeroingArgs,
     #[command(flatten)]
@@ -91,7 +97,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         return Err(Error::usage("SRC and DST are needed"));
     };
     let target = target_path(source, target);
-    let convert_options = args.write.options(&target, global.threads())?;
+    let mut convert_options = args.write.options(&target, global.threads())?;
     let options = options(args)?;
     let checkpoint = format::open_with(source, &ReadOptions::SUMMARY)?;
     let path = checkpoint.path.clone();
@@ -113,7 +119,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         .zip(&pruned.sources)
         .map(|(tensor, source)| (tensor.name.clone(), source.clone()))
         .collect();
+    rules::say_unused(&pruned.unused_rules, global);
+    rules::check_wanted(&pruned.wanted)?;
+    convert_options.wanted = std::mem::take(&mut pruned.wanted);
     let mut converted = convert::convert(checkpoint, &convert_options).map_err(in_file)?;
+    rules::rename(&mut converted, &options.rules, global)?;
     say_reasons(&mut converted, &pruned, &names);
     let source_name = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
     let mut report = Report::new("prune", "pruning", source, &converted, &source_name);
@@ -138,6 +148,8 @@ fn options(args: &Args) -> Result<Options> {
         selection: args.selection.selection()?,
         keep: args.keep.clone(),
         drop: args.drop.clone(),
+        rules: args.rules.rules(&[])?,
+        drops_counters: args.drop_buffers,
         weights: args.weights.into(),
         zeroing: args.zeroing.zeroing()?,
     })

@@ -4,6 +4,7 @@
 mod arrangement;
 pub(crate) mod metadata;
 mod report;
+pub(crate) mod rules;
 
 pub(crate) use report::{Dropped, Report};
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::{Note, Tensor};
 use crate::op::convert::Reason;
+use crate::op::rules::{Sparsity, Wanted};
 use std::collections::HashMap;
 
 /// What kind of thing goes.
@@ -57,6 +58,10 @@ pub(super) struct Item {
     pub(super) is_pinned: bool,
     /// What was done to its elements.
     pub(super) reason: Option<Reason>,
+    /// What a rule says of its dtype.
+    pub(super) wanted: Option<Wanted>,
+    /// What a rule says of how much of it is zeroed.
+    pub(super) sparsity: Option<Sparsity>,
 }
 
 /// A checkpoint in the making.

@@ -2,12 +2,13 @@
 
 use super::average::Second;
 use super::draft::{Draft, Dropped, Item, Kind};
-use super::recipes::{Copy, Recipe};
+use super::recipes::{BOOKKEEPING, Copy, Recipe};
 use super::{Options, Weights};
 use crate::dtype::Class;
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, Level, Note, Tensor};
 use crate::op::root::{self, Choice};
+use crate::op::rules::{Decision, Decisions, Rules};
 use crate::op::select::Selection;
 use crate::text::human_bytes;
 use std::collections::HashMap;
@@ -17,6 +18,9 @@ const NOT_SELECTED: &str = "not selected";
 
 /// Why a tensor goes that was named.
 const ASKED: &str = "asked for";
+
+/// Why a tensor goes that a rule names.
+const BY_RULE: &str = "dropped by a rule";
 
 /// What every decision looks at.
 struct Chooser<'a> {
@@ -29,16 +33,18 @@ struct Chooser<'a> {
     selected: Vec<bool>,
     kept: Vec<bool>,
     asked: Vec<bool>,
+    decisions: Vec<Decision>,
     /// For each tensor, the group it stands in.
     groups: Vec<Option<usize>>,
     unknown: Unknown,
 }
 
 /// Which copy of the weights was taken.
-#[derive(Clone, Copy)]
 pub(super) struct Taken {
     pub(super) weights: Option<Copy>,
     pub(super) has_other: bool,
+    /// Rules that match no tensor.
+    pub(super) unused_rules: Vec<String>,
 }
 
 /// Keys of the outermost mapping that nobody knows, with tensors and bytes.
@@ -68,10 +74,18 @@ pub(super) fn leave_out(
         (None, None) => root.as_deref().and_then(average_alone),
     };
     check_weights(checkpoint, options.weights, weights)?;
+    let decided = decide(checkpoint, root.as_deref(), &options.rules);
     let taken = Taken {
         weights,
         has_other: !seconds.is_empty(),
+        unused_rules: decided.unused,
     };
+    let mut kept = matches(checkpoint, &options.keep)?;
+    let asked = matches(checkpoint, &options.drop)?;
+    // Flags come before the file; of each, what is kept cannot be dropped.
+    for (index, decision) in decided.decisions.iter().enumerate() {
+        kept[index] |= !asked[index] && decision.stays == Some(true);
+    }
     let mut chooser = Chooser {
         checkpoint,
         recipe,
@@ -79,8 +93,9 @@ pub(super) fn leave_out(
         seconds,
         chosen,
         selected: options.selection.choose(checkpoint)?,
-        kept: matches(checkpoint, &options.keep)?,
-        asked: matches(checkpoint, &options.drop)?,
+        kept,
+        asked,
+        decisions: decided.decisions,
         groups: groups_of(checkpoint),
         unknown: Unknown::default(),
     };
@@ -102,6 +117,18 @@ fn matches(checkpoint: &Checkpoint, patterns: &[String]) -> Result<Vec<bool>> {
         true => Ok(vec![false; checkpoint.tensors.len()]),
         false => Selection::new(patterns, &[], &[])?.choose(checkpoint),
     }
+}
+
+/// What the rules say, of names with and without the root.
+fn decide(checkpoint: &Checkpoint, root: Option<&str>, rules: &Rules) -> Decisions {
+    let under = root.map(|root| root::under(checkpoint, root));
+    let cut = root.map_or(0, |root| root.len() + 1);
+    let names = checkpoint.tensors.iter().enumerate();
+    rules.decide_either(names.map(|(index, tensor)| {
+        let name = tensor.name.as_str();
+        let is_below = under.as_ref().is_some_and(|under| under[index]);
+        [name, if is_below { &name[cut..] } else { name }]
+    }))
 }
 
 /// The root; where the model itself is missing, its average.
@@ -200,6 +227,8 @@ impl Chooser<'_> {
                 is_model,
                 is_pinned: self.kept[index],
                 reason: None,
+                wanted: self.decisions[index].wanted,
+                sparsity: self.decisions[index].sparsity,
             };
             if is_model {
                 item.tensor.name = name.to_owned();
@@ -241,6 +270,9 @@ impl Chooser<'_> {
         if self.asked[index] {
             return Some(ASKED);
         }
+        if self.decisions[index].stays == Some(false) {
+            return Some(BY_RULE);
+        }
         if self.recipe.is_none() {
             return None;
         }
@@ -251,7 +283,7 @@ impl Chooser<'_> {
         {
             // What takes the model's place is taken from there.
             return Some(match self.chosen {
-                Some(chosen) if chosen == at => "average's bookkeeping",
+                Some(chosen) if chosen == at => BOOKKEEPING,
                 _ => self.seconds[at].reason(),
             });
         }

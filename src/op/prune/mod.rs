@@ -7,9 +7,11 @@
 //! | which copy of the weights | `average` |
 //! | names without wrappers | `names` |
 //! | several tensors that stand for one | `fold` |
+//! | buffers that are dead, and broken ones | `buffers` |
 //! | what is zeroed | [`zero`] |
 
 mod average;
+mod buffers;
 mod draft;
 mod files;
 mod fold;
@@ -24,10 +26,12 @@ pub use recipes::{Copy, RECIPES, Recipe};
 
 use super::convert::Reason;
 use super::root::Choice;
+use super::rules::{Rules, Wanted};
 use super::select::Selection;
 use crate::error::Result;
 use crate::model::{Checkpoint, Level, Note};
 use crate::parallel::Progress;
+use buffers::Buffers;
 use draft::{Draft, Item};
 use zero::{Zeroed, Zeroing};
 
@@ -44,8 +48,12 @@ pub struct Options {
     pub keep: Vec<String>,
     /// Tensors that go.
     pub drop: Vec<String>,
+    /// What else becomes of which tensors; renames are the caller's to carry out.
+    pub rules: Rules,
     /// Which copy of the weights is taken.
     pub weights: Weights,
+    /// Whether counters of training batches go, too.
+    pub drops_counters: bool,
     /// What is zeroed.
     pub zeroing: Zeroing,
 }
@@ -71,6 +79,10 @@ pub struct Pruned {
     pub sources: Vec<String>,
     /// What was done to each tensor's elements, if anything.
     pub reasons: Vec<Option<Reason>>,
+    /// What rules say of each tensor's dtype.
+    pub wanted: Vec<Option<Wanted>>,
+    /// Rules that match no tensor, as the caller wrote them.
+    pub unused_rules: Vec<String>,
     /// What goes, in the order of the source.
     pub dropped: Vec<Dropped>,
     /// What one should know about the choice.
@@ -104,6 +116,12 @@ pub fn prune(
     if !recipe.is_none() {
         names::unwrap(&mut draft);
         fold::fold(&mut draft);
+        buffers::repair(&mut draft, recipe)?;
+        let buffers = Buffers {
+            drops_counters: options.drops_counters,
+            keeps_positions: recipe.name == "ldm",
+        };
+        buffers::leave_out(&mut draft, buffers)?;
     }
     draft.check()?;
     retie(&mut draft.items);
@@ -120,6 +138,8 @@ pub fn prune(
         },
         sources: Vec::with_capacity(draft.items.len()),
         reasons: Vec::with_capacity(draft.items.len()),
+        wanted: Vec::with_capacity(draft.items.len()),
+        unused_rules: taken.unused_rules,
         dropped: draft.dropped,
         notes: draft.notes,
         recipe,
@@ -130,6 +150,7 @@ pub fn prune(
     for item in draft.items {
         pruned.sources.push(item.source);
         pruned.reasons.push(item.reason);
+        pruned.wanted.push(item.wanted);
         pruned.checkpoint.tensors.push(item.tensor);
     }
     Ok(pruned)
@@ -157,7 +178,8 @@ fn zero_items(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Vec<Zeroed>> {
-    if options.zeroing.is_nothing() {
+    let has_own = draft.items.iter().any(|item| item.sparsity.is_some());
+    if options.zeroing.is_nothing() && !has_own {
         return Ok(Vec::new());
     }
     let (zeroed, left_alone) = zero::zero(&mut draft.items, &options.zeroing, threads, progress)?;

@@ -1,6 +1,7 @@
 //! Names without what wrappers put into them.
 
 use super::draft::Draft;
+use super::recipes::BOOKKEEPING;
 use std::collections::HashSet;
 
 /// Parts of names that a wrapper puts in, wherever it stands: `torch.compile`, FSDP, activation
@@ -36,7 +37,7 @@ pub(super) fn unwrap(draft: &mut Draft) {
                 draft.drop_where(|item| {
                     let is_counter =
                         item.is_model && !item.is_pinned && is_counter(&item.tensor.name);
-                    is_counter.then_some("average's bookkeeping")
+                    is_counter.then_some(BOOKKEEPING)
                 });
             }
             found

@@ -241,6 +241,9 @@ const fn junk(start: &'static str, reason: &'static str) -> Junk {
 
 const SCHEDULE: &str = "noise schedule";
 
+/// Why what an average counts goes.
+pub(super) const BOOKKEEPING: &str = "average's bookkeeping";
+
 /// What the samplers compute for themselves. `alphas_cumprod` stays: some read it from the file
 /// to recognise schedules that end at zero.
 const LDM_JUNK: &[Junk] = &[
@@ -260,6 +263,8 @@ const LDM_JUNK: &[Junk] = &[
     junk("denoiser.sigmas", SCHEDULE),
     junk("embedding_manager.", "training of embeddings"),
     junk("lora_te_text_model", "stray LoRA"),
+    junk("model_ema.decay", BOOKKEEPING),
+    junk("model_ema.num_updates", BOOKKEEPING),
     junk("first_stage_model.loss.", "training loss"),
     junk("loss.", "training loss"),
 ];

@@ -1,6 +1,6 @@
 //! Rules in a file: TOML, with the line of every mistake.
 
-use super::{Rule, Rules, Wanted};
+use super::{Rule, Rules, Sparsity, Wanted};
 use crate::error::{Error, Result};
 use crate::op::rename::Rename;
 use crate::op::select::Pattern;
@@ -25,6 +25,8 @@ struct Entry {
     #[serde(default)]
     drop: bool,
     rename: Option<Spanned<String>>,
+    sparsity: Option<f64>,
+    structured: Option<String>,
 }
 
 /// Adds the rules in `text`. Errors: `Usage` with the line.
@@ -50,11 +52,12 @@ fn add_entry(rules: &mut Rules, entry: Entry, start: usize, text: &str) -> Resul
     if entry.keep && entry.drop {
         return Err(here(Error::usage("a rule cannot both keep and drop")));
     }
-    let says_nothing = !entry.keep && !entry.drop && entry.dtype.is_none();
+    let sparsity = sparsity(&entry).map_err(here)?;
+    let says_nothing = !entry.keep && !entry.drop && entry.dtype.is_none() && sparsity.is_none();
     if says_nothing && entry.rename.is_none() {
         let error = Error::usage("the rule says nothing of what it matches");
         return Err(here(error.with_hint(
-            "a rule has `dtype`, `keep = true`, `drop = true` or `rename`",
+            "a rule has `dtype`, `keep = true`, `drop = true`, `rename`, `sparsity` or `structured`",
         )));
     }
     let at = |span: usize| move |error: Error| at_line(text, span, error);
@@ -74,9 +77,27 @@ fn add_entry(rules: &mut Rules, entry: Entry, start: usize, text: &str) -> Resul
             origin,
             stays: (entry.keep || entry.drop).then_some(entry.keep),
             wanted,
+            sparsity,
         });
     }
     Ok(())
+}
+
+fn sparsity(entry: &Entry) -> Result<Option<Sparsity>> {
+    let sparsity = match (entry.sparsity, &entry.structured) {
+        (Some(_), Some(_)) => {
+            return Err(Error::usage(
+                "a rule has `sparsity` or `structured`, not both",
+            ));
+        }
+        (Some(share), None) => Sparsity::Share(share),
+        (None, None) => return Ok(None),
+        (None, Some(text)) => Sparsity::read_groups(text).ok_or_else(|| {
+            Error::usage(format!("`structured = \"{text}\"` is not like \"2:4\""))
+        })?,
+    };
+    sparsity.check()?;
+    Ok(Some(sparsity))
 }
 
 /// `pattern`: `re:` and a regular expression, or one whole name.

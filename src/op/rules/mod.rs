@@ -4,6 +4,7 @@
 //! match: they stay, they go, they get a dtype, they get another name. Rules are ordered, those
 //! of flags before those of a file. Of each thing (stay or go, dtype) the first rule that
 //! matches and says something of it decides. Renames come last: all of them, in order.
+//! `sparsity` and `structured` are for pruning only.
 //!
 //! The file is TOML (`match` is a glob on whole names, or a regular expression after `re:`):
 //!
@@ -19,6 +20,10 @@
 //! [[rule]]
 //! match = "re:^transformer\\."
 //! rename = "model."          # every match of the expression; `$1` is its first group
+//!
+//! [[rule]]
+//! match = "*.mlp.*"
+//! sparsity = 0.5             # the share that is zeroed; or `structured = "2:4"`
 //! ```
 
 mod file;
@@ -63,6 +68,49 @@ impl fmt::Display for Wanted {
     }
 }
 
+/// Elements of a group of `N:M` at most.
+pub const GROUP: u64 = 1024;
+
+/// How much of a tensor is zeroed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sparsity {
+    /// This share of its elements.
+    Share(f64),
+    /// All but so many of each group of so many neighbours along the innermost dimension.
+    Groups {
+        /// Elements that stay.
+        kept: u32,
+        /// Elements of a group.
+        of: u64,
+    },
+}
+
+impl Sparsity {
+    /// Reads `N:M`; `None` for anything else.
+    pub fn read_groups(text: &str) -> Option<Sparsity> {
+        let (kept, of) = text.split_once(':')?;
+        Some(Sparsity::Groups {
+            kept: kept.parse().ok()?,
+            of: of.parse().ok()?,
+        })
+    }
+
+    /// Errors: `Usage` for a share outside 0 to 1, or groups that cannot be.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Sparsity::Share(share) if !(0.0..=1.0).contains(&share) => Err(Error::usage(format!(
+                "a share of {share} is not between 0 and 1"
+            ))),
+            Sparsity::Groups { kept, of } if u64::from(kept) > of || of == 0 || of > GROUP => {
+                Err(Error::usage(format!(
+                    "{kept}:{of} keeps {kept} of each {of}; N is at most M, and M is 1 to {GROUP}"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Rules in the order in which they are asked.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -81,16 +129,19 @@ struct Rule {
     /// Whether they stay.
     stays: Option<bool>,
     wanted: Option<Wanted>,
+    sparsity: Option<Sparsity>,
 }
 
 /// What the rules say of one tensor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Decision {
     /// Whether it stays, if a rule says so: `Some(true)` overrules whatever else would leave it
     /// out.
     pub stays: Option<bool>,
     /// What its elements become, if a rule says so.
     pub wanted: Option<Wanted>,
+    /// How much of it is zeroed, if a rule says so.
+    pub sparsity: Option<Sparsity>,
 }
 
 /// What the rules say of all tensors.
@@ -121,6 +172,7 @@ impl Rules {
             origin: format!("`--dtype-for {text}`"),
             stays: None,
             wanted: Some(Wanted::read(dtype)?),
+            sparsity: None,
         });
         Ok(())
     }
@@ -134,6 +186,7 @@ impl Rules {
             origin: format!("`--drop {pattern}`"),
             stays: Some(false),
             wanted: None,
+            sparsity: None,
         });
         Ok(())
     }
@@ -162,17 +215,30 @@ impl Rules {
     /// What the rules say of the tensors called `names`. `prefix`: what was cut off the front of
     /// the names; patterns look at names with and without it.
     pub fn decide(&self, names: &[&str], prefix: &str) -> Decisions {
+        if prefix.is_empty() {
+            return self.decide_either(names.iter().map(|name| [*name, *name]));
+        }
+        let full: Vec<String> = names.iter().map(|name| format!("{prefix}{name}")).collect();
+        self.decide_either(names.iter().zip(&full).map(|(name, full)| [*name, full]))
+    }
+
+    /// What the rules say of tensors that patterns see under either of two names.
+    pub fn decide_either<'a, I>(&self, names: I) -> Decisions
+    where
+        I: ExactSizeIterator<Item = [&'a str; 2]> + Clone,
+    {
         let mut decisions = vec![Decision::default(); names.len()];
         let mut unused = Vec::new();
         for rule in &self.rules {
             let mut found = false;
-            for (decision, name) in decisions.iter_mut().zip(names) {
+            for (decision, [name, other]) in decisions.iter_mut().zip(names.clone()) {
                 let is_match = rule.pattern.matches(name)
-                    || !prefix.is_empty() && rule.pattern.matches(&format!("{prefix}{name}"));
+                    || name.len() != other.len() && rule.pattern.matches(other);
                 if is_match {
                     found = true;
                     decision.stays = decision.stays.or(rule.stays);
                     decision.wanted = decision.wanted.or(rule.wanted);
+                    decision.sparsity = decision.sparsity.or(rule.sparsity);
                 }
             }
             if !found {
@@ -298,6 +364,17 @@ dtype = "keep"
                 "both",
             ),
             ("[[rule]\n", "line 1", ""),
+            ("[[rule]]\nmatch = 'a'\nsparsity = 1.5\n", "line 1", "1.5"),
+            (
+                "[[rule]]\nmatch = 'a'\nstructured = '4:2'\n",
+                "line 1",
+                "4:2 keeps 4",
+            ),
+            (
+                "[[rule]]\nmatch = 'a'\nstructured = '2'\n",
+                "line 1",
+                "not like",
+            ),
         ];
         for (text, line, word) in cases {
             let error = Rules::default().add_file(text).unwrap_err().to_string();

@@ -11,6 +11,7 @@ use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, Mask, Payload, Tensor};
 use crate::op::convert::Reason;
+use crate::op::rules::Sparsity;
 use crate::op::select::Selection;
 use crate::parallel::{self, Progress};
 use std::collections::HashMap;
@@ -20,8 +21,7 @@ use std::sync::Arc;
 /// with all threads.
 const SMALL: u64 = 4 << 20;
 
-/// Elements of a group of `N:M` at most.
-pub const GROUP: u64 = 1024;
+pub use crate::op::rules::GROUP;
 
 /// What is zeroed.
 #[derive(Clone, Debug, Default)]
@@ -120,23 +120,16 @@ impl Zeroing {
     /// Errors: `Usage` for a share outside 0 to 1, or groups that cannot be.
     pub fn check(&self) -> Result<()> {
         let ratios = self.ratios.iter().map(|(_, ratio)| *ratio);
-        let own = match self.how {
-            Some(How::Each(ratio) | How::Global(ratio) | How::Slices { ratio, .. }) => Some(ratio),
-            Some(How::Groups { kept, of }) if u64::from(kept) > of || of == 0 || of > GROUP => {
-                return Err(Error::usage(format!(
-                    "{kept}:{of} keeps {kept} of each {of}; N is at most M, and M is 1 to {GROUP}"
-                )));
-            }
-            _ => None,
-        };
-        for ratio in ratios.chain(own) {
-            if !(0.0..=1.0).contains(&ratio) {
-                return Err(Error::usage(format!(
-                    "a share of {ratio} is not between 0 and 1"
-                )));
-            }
+        for ratio in ratios {
+            Sparsity::Share(ratio).check()?;
         }
-        Ok(())
+        match self.how {
+            Some(How::Each(ratio) | How::Global(ratio) | How::Slices { ratio, .. }) => {
+                Sparsity::Share(ratio).check()
+            }
+            Some(How::Groups { kept, of }) => Sparsity::Groups { kept, of }.check(),
+            None => Ok(()),
+        }
     }
 }
 
@@ -210,14 +203,16 @@ fn jobs(items: &[Item], zeroing: &Zeroing) -> Result<(Vec<Job>, u64)> {
     let (mut jobs, mut left_alone) = (Vec::new(), 0);
     for (index, item) in items.iter().enumerate() {
         let own = ratios.iter().find(|(matches, _)| matches[index]);
+        let own = own
+            .map(|(_, ratio)| Sparsity::Share(*ratio))
+            .or(item.sparsity);
         let how = match (own, zeroing.how) {
+            (Some(Sparsity::Groups { kept, of }), _) => How::Groups { kept, of },
             // A share of its own is a share of the tensor, of its slices, or outside the pool.
-            (Some((_, ratio)), Some(How::Slices { axis, norm, .. })) => How::Slices {
-                axis,
-                ratio: *ratio,
-                norm,
-            },
-            (Some((_, ratio)), _) => How::Each(*ratio),
+            (Some(Sparsity::Share(ratio)), Some(How::Slices { axis, norm, .. })) => {
+                How::Slices { axis, ratio, norm }
+            }
+            (Some(Sparsity::Share(ratio)), _) => How::Each(ratio),
             (None, Some(how)) => how,
             (None, None) => continue,
         };

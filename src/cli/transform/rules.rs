@@ -1,0 +1,90 @@
+//! `--dtype-for`, `--rename`, `--rules FILE`: what convert and prune say of single tensors.
+
+use crate::cli::args::Global;
+use ckpt::io::read_small_text;
+use ckpt::op::convert::Converted;
+use ckpt::op::rules::{Rules, Wanted};
+use ckpt::{Error, Result, limits};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// What becomes of which tensors.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct RuleArgs {
+    /// The dtype of tensors whose source name matches, or `keep`; the first that matches counts;
+    /// repeatable
+    #[arg(long, value_name = "GLOB=DTYPE")]
+    dtype_for: Vec<String>,
+    /// Change names, after everything else; `\1` or `$1` stands for the first group; repeatable
+    #[arg(long, value_name = "REGEX=REPLACEMENT")]
+    rename: Vec<String>,
+    /// Rules in a file (TOML), after those above: `[[rule]]` with `match` (a glob or `re:...`) and
+    /// `dtype`, `keep = true`, `drop = true` or `rename`; for `prune` also `sparsity = 0.5` or
+    /// `structured = "2:4"`
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+}
+
+impl RuleArgs {
+    /// The rules of flags, then those of the file. `drop`: patterns of what goes.
+    pub(crate) fn rules(&self, drop: &[String]) -> Result<Rules> {
+        let mut rules = Rules::default();
+        for text in &self.dtype_for {
+            rules.add_dtype_for(text)?;
+        }
+        for text in drop {
+            rules.add_drop(text)?;
+        }
+        for text in &self.rename {
+            rules.add_rename(text)?;
+        }
+        if let Some(path) = &self.rules {
+            let text = read_small_text(path, limits::RULES)?;
+            let added = rules.add_file(&text);
+            added.map_err(|error| error.in_file(&path.to_string_lossy()))?;
+        }
+        Ok(rules)
+    }
+}
+
+/// Errors: `Unsupported` if a rule asks for a dtype that nothing makes yet.
+pub(crate) fn check_wanted(wanted: &[Option<Wanted>]) -> Result<()> {
+    match wanted.contains(&Some(Wanted::Lossless)) {
+        false => Ok(()),
+        true => Err(Error::unsupported(
+            "a rule's dtype `auto` is not carried out yet",
+        )),
+    }
+}
+
+/// Gives the tensors the names that the rules say, ties too.
+pub(crate) fn rename(converted: &mut Converted, rules: &Rules, global: &Global) -> Result<()> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let tensors = &mut converted.checkpoint.tensors;
+    let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let (renamed, unused) = rules.rename(&names)?;
+    say_unused(&unused, global);
+    let new: HashMap<String, String> = names
+        .iter()
+        .map(|name| (*name).to_owned())
+        .zip(renamed.iter().cloned())
+        .collect();
+    for (tensor, name) in tensors.iter_mut().zip(renamed) {
+        tensor.name = name;
+        if let Some(kept) = &mut tensor.tied_to
+            && let Some(name) = new.get(kept)
+        {
+            kept.clone_from(name);
+        }
+    }
+    Ok(())
+}
+
+/// Says which rules are about nothing.
+pub(crate) fn say_unused(unused: &[String], global: &Global) {
+    for rule in unused {
+        global.say(&format!("warning: {rule} matches no tensor"));
+    }
+}
