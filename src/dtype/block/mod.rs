@@ -22,7 +22,7 @@ pub(crate) mod k_encode;
 mod plain;
 mod table4;
 
-use super::DType;
+use super::{DType, Facts};
 use crate::kernel::{self, Loop, Path, narrow, widen};
 
 /// Decodes whole blocks: `input` and `out` hold the same elements.
@@ -31,36 +31,75 @@ pub type Decode = fn(path: Path, input: &[u8], out: &mut [f32]);
 /// Encodes whole blocks: `values`, which are finite, and `out` hold the same elements.
 pub type Encode = fn(path: Path, values: &[f32], out: &mut [u8]);
 
+/// A function that converts block after block. (The loop must name what it calls: through a
+/// parameter, that would be compiled for the baseline.)
+macro_rules! each {
+    ($from:ty => $to:ty, $convert:path) => {{
+        struct Blocks<'a> {
+            input: &'a [$from],
+            out: &'a mut [$to],
+        }
+        impl Loop for Blocks<'_> {
+            type Output = ();
+
+            #[inline(always)]
+            fn run(self) {
+                for (input, out) in self.input.iter().zip(self.out) {
+                    $convert(input, out);
+                }
+            }
+        }
+        |path, input, out| {
+            let (input, out) = (input.as_chunks().0, out.as_chunks_mut().0);
+            kernel::run(path, Blocks { input, out });
+        }
+    }};
+}
+
+macro_rules! decode {
+    ($dtype:ident, $decode:path) => {{
+        const FACTS: Facts = DType::$dtype.facts();
+        each!([u8; FACTS.block_bytes as usize] => [f32; FACTS.block_elements as usize], $decode)
+    }};
+}
+
+macro_rules! encode {
+    ($dtype:ident, $encode:path) => {{
+        const FACTS: Facts = DType::$dtype.facts();
+        each!([f32; FACTS.block_elements as usize] => [u8; FACTS.block_bytes as usize], $encode)
+    }};
+}
+
 /// How blocks of `dtype` are decoded; `None` if it has no blocks.
 pub fn decoder(dtype: DType) -> Option<Decode> {
     Some(match dtype {
-        DType::Q4_0 => |p, i, o| each(p, i, o, plain::q4_0),
-        DType::Q4_1 => |p, i, o| each(p, i, o, plain::q4_1),
-        DType::Q5_0 => |p, i, o| each(p, i, o, plain::q5_0),
-        DType::Q5_1 => |p, i, o| each(p, i, o, plain::q5_1),
-        DType::Q8_0 => |p, i, o| each(p, i, o, plain::q8_0),
-        DType::Q8_1 => |p, i, o| each(p, i, o, plain::q8_1),
-        DType::Q2K => |p, i, o| each(p, i, o, k::q2_k),
-        DType::Q3K => |p, i, o| each(p, i, o, k::q3_k),
-        DType::Q4K => |p, i, o| each(p, i, o, k::q4_k),
-        DType::Q5K => |p, i, o| each(p, i, o, k::q5_k),
-        DType::Q6K => |p, i, o| each(p, i, o, k::q6_k),
-        DType::Q8K => |p, i, o| each(p, i, o, k::q8_k),
-        DType::Iq4Nl => |p, i, o| each(p, i, o, table4::iq4_nl),
-        DType::Iq4Xs => |p, i, o| each(p, i, o, table4::iq4_xs),
-        DType::Mxfp4 => |p, i, o| each(p, i, o, table4::mxfp4),
-        DType::Nvfp4 => |p, i, o| each(p, i, o, table4::nvfp4),
-        DType::Tq1_0 => |p, i, o| each(p, i, o, few_bits::tq1_0),
-        DType::Tq2_0 => |p, i, o| each(p, i, o, few_bits::tq2_0),
-        DType::Q1_0 => |p, i, o| each(p, i, o, few_bits::q1_0),
-        DType::Q2_0 => |p, i, o| each(p, i, o, few_bits::q2_0),
-        DType::Iq1S => |p, i, o| each(p, i, o, grid::iq1_s),
-        DType::Iq1M => |p, i, o| each(p, i, o, grid::iq1_m),
-        DType::Iq2Xxs => |p, i, o| each(p, i, o, grid::iq2_xxs),
-        DType::Iq2Xs => |p, i, o| each(p, i, o, grid::iq2_xs),
-        DType::Iq2S => |p, i, o| each(p, i, o, grid::iq2_s),
-        DType::Iq3Xxs => |p, i, o| each(p, i, o, grid::iq3_xxs),
-        DType::Iq3S => |p, i, o| each(p, i, o, grid::iq3_s),
+        DType::Q4_0 => decode!(Q4_0, plain::q4_0),
+        DType::Q4_1 => decode!(Q4_1, plain::q4_1),
+        DType::Q5_0 => decode!(Q5_0, plain::q5_0),
+        DType::Q5_1 => decode!(Q5_1, plain::q5_1),
+        DType::Q8_0 => decode!(Q8_0, plain::q8_0),
+        DType::Q8_1 => decode!(Q8_1, plain::q8_1),
+        DType::Q2K => decode!(Q2K, k::q2_k),
+        DType::Q3K => decode!(Q3K, k::q3_k),
+        DType::Q4K => decode!(Q4K, k::q4_k),
+        DType::Q5K => decode!(Q5K, k::q5_k),
+        DType::Q6K => decode!(Q6K, k::q6_k),
+        DType::Q8K => decode!(Q8K, k::q8_k),
+        DType::Iq4Nl => decode!(Iq4Nl, table4::iq4_nl),
+        DType::Iq4Xs => decode!(Iq4Xs, table4::iq4_xs),
+        DType::Mxfp4 => decode!(Mxfp4, table4::mxfp4),
+        DType::Nvfp4 => decode!(Nvfp4, table4::nvfp4),
+        DType::Tq1_0 => decode!(Tq1_0, few_bits::tq1_0),
+        DType::Tq2_0 => decode!(Tq2_0, few_bits::tq2_0),
+        DType::Q1_0 => decode!(Q1_0, few_bits::q1_0),
+        DType::Q2_0 => decode!(Q2_0, few_bits::q2_0),
+        DType::Iq1S => decode!(Iq1S, grid::iq1_s),
+        DType::Iq1M => decode!(Iq1M, grid::iq1_m),
+        DType::Iq2Xxs => decode!(Iq2Xxs, grid::iq2_xxs),
+        DType::Iq2Xs => decode!(Iq2Xs, grid::iq2_xs),
+        DType::Iq2S => decode!(Iq2S, grid::iq2_s),
+        DType::Iq3Xxs => decode!(Iq3Xxs, grid::iq3_xxs),
+        DType::Iq3S => decode!(Iq3S, grid::iq3_s),
         _ => return None,
     })
 }
@@ -69,52 +108,16 @@ pub fn decoder(dtype: DType) -> Option<Decode> {
 /// and for types that nothing here encodes.
 pub fn encoder(dtype: DType) -> Option<Encode> {
     Some(match dtype {
-        DType::Q4_0 => |p, i, o| each(p, i, o, plain::encode_q4_0),
-        DType::Q4_1 => |p, i, o| each(p, i, o, plain::encode_q4_1),
-        DType::Q5_0 => |p, i, o| each(p, i, o, plain::encode_q5_0),
-        DType::Q5_1 => |p, i, o| each(p, i, o, plain::encode_q5_1),
-        DType::Q8_0 => |p, i, o| each(p, i, o, plain::encode_q8_0),
-        DType::Mxfp4 => |p, i, o| each(p, i, o, table4::encode_mxfp4),
-        DType::Tq1_0 => |p, i, o| each(p, i, o, few_bits::encode_tq1_0),
-        DType::Tq2_0 => |p, i, o| each(p, i, o, few_bits::encode_tq2_0),
+        DType::Q4_0 => encode!(Q4_0, plain::encode_q4_0),
+        DType::Q4_1 => encode!(Q4_1, plain::encode_q4_1),
+        DType::Q5_0 => encode!(Q5_0, plain::encode_q5_0),
+        DType::Q5_1 => encode!(Q5_1, plain::encode_q5_1),
+        DType::Q8_0 => encode!(Q8_0, plain::encode_q8_0),
+        DType::Mxfp4 => encode!(Mxfp4, table4::encode_mxfp4),
+        DType::Tq1_0 => encode!(Tq1_0, few_bits::encode_tq1_0),
+        DType::Tq2_0 => encode!(Tq2_0, few_bits::encode_tq2_0),
         _ => return None,
     })
-}
-
-/// Decodes or encodes block after block.
-fn each<A: Copy, B: Copy, const FROM: usize, const TO: usize>(
-    path: Path,
-    input: &[A],
-    out: &mut [B],
-    convert: impl Fn(&[A; FROM], &mut [B; TO]),
-) {
-    struct Blocks<'a, A, B, F, const FROM: usize, const TO: usize> {
-        input: &'a [[A; FROM]],
-        out: &'a mut [[B; TO]],
-        convert: F,
-    }
-    impl<A, B, F, const FROM: usize, const TO: usize> Loop for Blocks<'_, A, B, F, FROM, TO>
-    where
-        F: Fn(&[A; FROM], &mut [B; TO]),
-    {
-        type Output = ();
-
-        #[inline(always)]
-        fn run(self) {
-            for (input, out) in self.input.iter().zip(self.out) {
-                (self.convert)(input, out);
-            }
-        }
-    }
-    let (input, out) = (input.as_chunks().0, out.as_chunks_mut().0);
-    kernel::run(
-        path,
-        Blocks {
-            input,
-            out,
-            convert,
-        },
-    );
 }
 
 /// The half at `offset` of a block.
