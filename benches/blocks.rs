@@ -104,7 +104,10 @@ fn stored(dtype: DType) -> Vec<u8> {
         let block: Vec<u8> = (0..width).map(|_| random.byte()).collect();
         cast(dtype, DType::F32, &block, &mut values).unwrap();
         let words = values.as_chunks::<4>().0;
-        if words.iter().all(|word| f32::from_le_bytes(*word).is_finite()) {
+        if words
+            .iter()
+            .all(|word| f32::from_le_bytes(*word).is_finite())
+        {
             stored.extend(block);
         }
     }

@@ -1,6 +1,6 @@
-"""Decoders beside ggml's C functions, one thread, in turn: CKPT_GGML names a shared library with them.
+"""Decoders beside ggml's C functions, one thread, in turn. CKPT_GGML names a shared library with them.
 
-Such a library is libggml-base.so of a build of llama.cpp; for the machine's own instructions:
+That is libggml-base.so of a build of llama.cpp; with the machine's own instructions by
 cmake -B build -DBUILD_SHARED_LIBS=ON -DCMAKE_C_FLAGS=-march=native && cmake --build build -t ggml-base
 """
 
@@ -65,8 +65,6 @@ def main():
     options = common.options(__doc__)
     path = os.environ.get("CKPT_GGML") or sys.exit("CKPT_GGML: the path of ggml's shared library")
     library = ctypes.CDLL(path, mode=os.RTLD_LAZY)
-    library.ggml_init.restype = ctypes.c_void_p
-    library.ggml_init((ctypes.c_size_t * 3)(1024))  # fills ggml's tables
     ours, theirs = {}, {}
     for _ in range(options.rounds):
         for best, rates in (ours, ckpt()), (theirs, ggml(library)):

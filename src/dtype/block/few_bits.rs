@@ -1,7 +1,8 @@
 //! Blocks of elements with two or three or four values.
 
 use super::plain::inverse;
-use super::{half_at, largest_bits, put_half, round_away, small_integer};
+use super::{bits, half_at, minus, part, scaled};
+use super::{largest_bits, put_half, round_away, small_integer};
 
 /// `value = d * trit`, trits -1, 0, 1. A byte holds five as a fixed-point fraction in base 3:
 /// times 3^n, what overflows the byte is gone and what stands first is trit n.
@@ -38,9 +39,9 @@ pub(super) fn tq1_0(block: &[u8; 54], out: &mut [f32; 256]) {
 #[inline(always)]
 pub(super) fn tq2_0(block: &[u8; 66], out: &mut [f32; 256]) {
     let d = half_at(block, 64);
-    for (i, value) in out.iter_mut().enumerate() {
-        let quant = block[32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32)) & 3;
-        *value = d * f32::from(quant as i8 - 1);
+    for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let quants: [u8; 32] = bits(part(block, 32 * (group / 4)), 2 * (group % 4), 3);
+        *values = scaled(d, minus(quants, 1));
     }
 }
 
@@ -53,10 +54,12 @@ pub(super) fn tq2_0(block: &[u8; 66], out: &mut [f32; 256]) {
 #[inline(always)]
 pub(super) fn q1_0(block: &[u8; 18], out: &mut [f32; 128]) {
     let d = half_at(block, 0);
-    for (i, value) in out.iter_mut().enumerate() {
-        let is_set = block[2 + i / 8] >> (i % 8) & 1 == 1;
+    let mut values = [0.0; 128];
+    for (j, value) in values.iter_mut().enumerate() {
+        let is_set = block[2 + j / 8] >> (j % 8) & 1 == 1;
         *value = if is_set { d } else { -d };
     }
+    *out = values;
 }
 
 /// `value = d * (quant - 1)`, quants 0 to 3.
@@ -68,10 +71,12 @@ pub(super) fn q1_0(block: &[u8; 18], out: &mut [f32; 128]) {
 #[inline(always)]
 pub(super) fn q2_0(block: &[u8; 18], out: &mut [f32; 64]) {
     let d = half_at(block, 0);
-    for (i, value) in out.iter_mut().enumerate() {
-        let quant = block[2 + i / 4] >> (2 * (i % 4)) & 3;
-        *value = d * f32::from(quant as i8 - 1);
+    let packed: [u8; 16] = part(block, 2);
+    let mut quants = [0; 64];
+    for (j, quant) in quants.iter_mut().enumerate() {
+        *quant = packed[j / 4] >> (2 * (j % 4)) & 3;
     }
+    *out = scaled(d, minus(quants, 1));
 }
 
 /// Nearest trits for a scale that is the largest magnitude.

@@ -157,17 +157,21 @@ pub(super) fn iq1_m(block: &[u8; 56], out: &mut [f32; 256]) {
 /// Scaled values; those whose bit of `signs` is set are negated.
 #[inline(always)]
 fn put_signed(scale: f32, point: &[i8; 8], signs: u8, out: &mut [f32; 8]) {
-    for (j, (value, out)) in point.iter().zip(out).enumerate() {
+    let mut values = [0.0; 8];
+    for (j, value) in values.iter_mut().enumerate() {
         let sign = u32::from(signs) << (31 - j) & 1 << 31;
-        *out = f32::from_bits((scale * f32::from(*value)).to_bits() ^ sign);
+        *value = f32::from_bits((scale * f32::from(point[j])).to_bits() ^ sign);
     }
+    *out = values;
 }
 
 #[inline(always)]
 fn put_shifted(scale: f32, point: &[i8; 8], delta: f32, out: &mut [f32; 8]) {
-    for (value, out) in point.iter().zip(out) {
-        *out = scale * (f32::from(*value) + delta);
+    let mut values = [0.0; 8];
+    for (value, point) in values.iter_mut().zip(point) {
+        *value = scale * (f32::from(*point) + delta);
     }
+    *out = values;
 }
 
 /// Seven bits and the eighth that makes the number of set ones even (`ksigns_iq2xs`).

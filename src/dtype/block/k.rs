@@ -1,6 +1,6 @@
 //! Blocks of 256 elements ("k-quants"): sub-blocks with small scales, and scales for those.
 
-use super::{half_at, high, low};
+use super::{bits, half_at, high, low, minus, part, scaled, scaled_from};
 
 /// `value = d * scale * quant - dmin * minimum`.
 ///
@@ -18,9 +18,7 @@ pub(super) fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
             d * f32::from(low(block[group])),
             dmin * f32::from(high(block[group])),
         );
-        for (l, value) in values.iter_mut().enumerate() {
-            *value = scale * f32::from(two_bits(&block[16..80], group, l)) - minimum;
-        }
+        *values = scaled_from(-minimum, scale, two_bits(block, 16, group));
     }
 }
 
@@ -44,20 +42,21 @@ pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
         };
         let upper = scales[8 + group % 4] >> (2 * (group / 4)) & 3;
         let scale = d * f32::from((lower | upper << 4) as i8 - 32);
-        for (l, value) in values.iter_mut().enumerate() {
-            let element = group * 16 + l;
-            let third = block[element % 32] >> (element / 32) & 1;
-            let quant = (two_bits(&block[32..96], group, l) | third << 2) as i8 - 4;
-            *value = scale * f32::from(quant);
+        let mut quants = two_bits(block, 32, group);
+        let thirds: [u8; 16] = bits(part(block, 16 * (group % 2)), group / 2, 1);
+        for (quant, third) in quants.iter_mut().zip(thirds) {
+            *quant |= third << 2;
         }
+        *values = scaled(scale, minus(quants, 4));
     }
 }
 
-/// The two bits of element `l` of the sub-block of 16 called `group`.
+/// The sub-block of 16 called `group` of the 256 quants of two bits at `offset`.
 #[inline(always)]
-fn two_bits(quants: &[u8], group: usize, l: usize) -> u8 {
+fn two_bits(block: &[u8], offset: usize, group: usize) -> [u8; 16] {
     let (half, pair) = (group / 8, group % 8 / 2);
-    quants[32 * half + 16 * (group % 2) + l] >> (2 * pair) & 3
+    let offset = offset + 32 * half + 16 * (group % 2);
+    bits(part(block, offset), 2 * pair, 3)
 }
 
 /// `value = d * scale * quant - dmin * minimum`.
@@ -74,10 +73,7 @@ pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
     for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (scale, minimum) = scale_and_minimum(&block[4..16], group);
         let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
-        for (l, value) in values.iter_mut().enumerate() {
-            let nibble = nibble(&block[16..], group, l);
-            *value = scale * f32::from(nibble) - minimum;
-        }
+        *values = scaled_from(-minimum, scale, four_bits(block, 16, group));
     }
 }
 
@@ -96,23 +92,19 @@ pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
     for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (scale, minimum) = scale_and_minimum(&block[4..16], group);
         let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
-        for (l, value) in values.iter_mut().enumerate() {
-            let fifth = block[16 + l] >> group & 1;
-            let quant = nibble(&block[48..], group, l) | fifth << 4;
-            *value = scale * f32::from(quant) - minimum;
+        let mut quants = four_bits(block, 48, group);
+        let fifths: [u8; 32] = bits(part(block, 16), group, 1);
+        for (quant, fifth) in quants.iter_mut().zip(fifths) {
+            *quant |= fifth << 4;
         }
+        *values = scaled_from(-minimum, scale, quants);
     }
 }
 
-/// The four bits of element `l` of the sub-block of 32 called `group`.
+/// The sub-block of 32 called `group` of the 256 quants of four bits at `offset`.
 #[inline(always)]
-fn nibble(quants: &[u8], group: usize, l: usize) -> u8 {
-    let pair = quants[32 * (group / 2) + l];
-    if group.is_multiple_of(2) {
-        low(pair)
-    } else {
-        high(pair)
-    }
+fn four_bits(block: &[u8], offset: usize, group: usize) -> [u8; 32] {
+    bits(part(block, offset + 32 * (group / 2)), 4 * (group % 2), 15)
 }
 
 /// The scale and minimum of a sub-block: for the first four the lower six bits of bytes k and
@@ -138,16 +130,22 @@ fn scale_and_minimum(packed: &[u8], k: usize) -> (u8, u8) {
 #[inline(always)]
 pub(super) fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
     let d = half_at(block, 208);
-    for (group, values) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-        let scale = d * f32::from(block[192 + group] as i8);
-        let (half, quarter) = (group / 8, group % 8 / 2);
-        for (l, value) in values.iter_mut().enumerate() {
-            let l = 16 * (group % 2) + l;
-            let pair = block[64 * half + l + 32 * (quarter & 1)];
-            let lower = if quarter < 2 { low(pair) } else { high(pair) };
-            let upper = block[128 + 32 * half + l] >> (2 * quarter) & 3;
-            *value = scale * f32::from((lower | upper << 4) as i8 - 32);
+    for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let (half, quarter) = (group / 4, group % 4);
+        let lower: [u8; 32] = part(block, 64 * half + 32 * (quarter % 2));
+        let mut quants = bits(lower, 4 * (quarter / 2), 15);
+        let upper: [u8; 32] = bits(part(block, 128 + 32 * half), 2 * quarter, 3);
+        for (quant, upper) in quants.iter_mut().zip(upper) {
+            *quant |= upper << 4;
         }
+        let scale = |index: usize| d * f32::from(block[192 + 2 * group + index] as i8);
+        let scales = [scale(0), scale(1)];
+        let quants = minus(quants, 32);
+        let mut scaled = [0.0; 32];
+        for (j, (value, quant)) in scaled.iter_mut().zip(quants).enumerate() {
+            *value = scales[j / 16] * f32::from(quant);
+        }
+        *values = scaled;
     }
 }
 

@@ -31,8 +31,11 @@ pub type Decode = fn(path: Path, input: &[u8], out: &mut [f32]);
 /// Encodes whole blocks: `values`, which are finite, and `out` hold the same elements.
 pub type Encode = fn(path: Path, values: &[f32], out: &mut [u8]);
 
-/// A function that converts block after block. (The loop must name what it calls: through a
-/// parameter, that would be compiled for the baseline.)
+/// A function that converts block after block.
+///
+/// The loop names what it calls: through a parameter, that would be compiled for the baseline.
+/// For the same reason decoders use no `array::map`. They put quants into arrays of their own
+/// before they write values: that neither lies in the other is what lets lanes form.
 macro_rules! each {
     ($from:ty => $to:ty, $convert:path) => {{
         struct Blocks<'a> {
@@ -45,6 +48,8 @@ macro_rules! each {
             #[inline(always)]
             fn run(self) {
                 for (input, out) in self.input.iter().zip(self.out) {
+                    // One block after the other: lanes lie within blocks, not across them.
+                    std::hint::black_box(());
                     $convert(input, out);
                 }
             }
@@ -124,6 +129,60 @@ pub fn encoder(dtype: DType) -> Option<Encode> {
 #[inline(always)]
 fn half_at(block: &[u8], offset: usize) -> f32 {
     widen::half(u16::from_le_bytes([block[offset], block[offset + 1]]))
+}
+
+/// As many bytes from `offset` on.
+#[inline(always)]
+fn part<const N: usize>(block: &[u8], offset: usize) -> [u8; N] {
+    let mut part = [0; N];
+    part.copy_from_slice(&block[offset..offset + N]);
+    part
+}
+
+/// The bits of `mask` of each byte, shifted down to it.
+#[inline(always)]
+fn bits<const N: usize>(mut bytes: [u8; N], shift: usize, mask: u8) -> [u8; N] {
+    for byte in &mut bytes {
+        *byte = *byte >> shift & mask;
+    }
+    bytes
+}
+
+/// The low nibbles of bytes, and the high ones.
+#[inline(always)]
+fn nibbles<const N: usize>(block: &[u8], offset: usize) -> [[u8; N]; 2] {
+    let pairs = part(block, offset);
+    [bits(pairs, 0, 15), bits(pairs, 4, 15)]
+}
+
+/// `quant - zero`.
+#[inline(always)]
+fn minus<const N: usize>(quants: [u8; N], zero: i8) -> [i8; N] {
+    let mut signed = [0; N];
+    for (signed, quant) in signed.iter_mut().zip(quants) {
+        *signed = (quant as i8).wrapping_sub(zero);
+    }
+    signed
+}
+
+/// `scale * quant`.
+#[inline(always)]
+fn scaled<const N: usize>(scale: f32, quants: [i8; N]) -> [f32; N] {
+    let mut values = [0.0; N];
+    for (value, quant) in values.iter_mut().zip(quants) {
+        *value = scale * f32::from(quant);
+    }
+    values
+}
+
+/// `scale * quant + offset`.
+#[inline(always)]
+fn scaled_from<const N: usize>(offset: f32, scale: f32, quants: [u8; N]) -> [f32; N] {
+    let mut values = [0.0; N];
+    for (value, quant) in values.iter_mut().zip(quants) {
+        *value = scale * f32::from(quant) + offset;
+    }
+    values
 }
 
 /// Stores a half at `offset` of a block.

@@ -1,6 +1,7 @@
 //! Blocks of 32 elements with one scale, or a scale and a minimum.
 
-use super::{half_at, high, largest_bits, low, put_half, round_away, small_integer, truncate};
+use super::{half_at, minus, nibbles, part, scaled, scaled_from};
+use super::{largest_bits, put_half, round_away, small_integer, truncate};
 
 /// `value = d * (quant - 8)`.
 ///
@@ -11,10 +12,8 @@ use super::{half_at, high, largest_bits, low, put_half, round_away, small_intege
 #[inline(always)]
 pub(super) fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
     let d = half_at(block, 0);
-    for j in 0..16 {
-        let pair = block[2 + j];
-        out[j] = d * f32::from(low(pair) as i8 - 8);
-        out[j + 16] = d * f32::from(high(pair) as i8 - 8);
+    for (quants, values) in nibbles(block, 2).iter().zip(halves(out)) {
+        *values = scaled(d, minus(*quants, 8));
     }
 }
 
@@ -28,10 +27,8 @@ pub(super) fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
 #[inline(always)]
 pub(super) fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
-    for j in 0..16 {
-        let pair = block[4 + j];
-        out[j] = d * f32::from(low(pair)) + m;
-        out[j + 16] = d * f32::from(high(pair)) + m;
+    for (quants, values) in nibbles(block, 4).iter().zip(halves(out)) {
+        *values = scaled_from(m, d, *quants);
     }
 }
 
@@ -45,8 +42,8 @@ pub(super) fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
 #[inline(always)]
 pub(super) fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
     let d = half_at(block, 0);
-    for (j, value) in five_bits(block, 2).into_iter().enumerate() {
-        out[j] = d * f32::from(value as i8 - 16);
+    for (quants, values) in five_bits(block, 2).iter().zip(halves(out)) {
+        *values = scaled(d, minus(*quants, 16));
     }
 }
 
@@ -61,21 +58,27 @@ pub(super) fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
 #[inline(always)]
 pub(super) fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
-    for (j, value) in five_bits(block, 4).into_iter().enumerate() {
-        out[j] = d * f32::from(value) + m;
+    for (quants, values) in five_bits(block, 4).iter().zip(halves(out)) {
+        *values = scaled_from(m, d, *quants);
     }
 }
 
 /// The 32 quants of which the fifth bits stand at `offset` and the others after them.
 #[inline(always)]
-fn five_bits(block: &[u8], offset: usize) -> [u8; 32] {
-    let mut quants = [0; 32];
-    for (j, quant) in quants.iter_mut().enumerate() {
-        let pair = block[offset + 4 + j % 16];
-        let nibble = if j < 16 { low(pair) } else { high(pair) };
-        *quant = nibble | (block[offset + j / 8] >> (j % 8) & 1) << 4;
+fn five_bits(block: &[u8], offset: usize) -> [[u8; 16]; 2] {
+    let fifths = u32::from_le_bytes(part(block, offset));
+    let mut quants = nibbles(block, offset + 4);
+    for (half, quants) in quants.iter_mut().enumerate() {
+        for (j, quant) in quants.iter_mut().enumerate() {
+            *quant |= (fifths >> (16 * half + j) & 1) as u8 * 16;
+        }
     }
     quants
+}
+
+#[inline(always)]
+fn halves(values: &mut [f32; 32]) -> &mut [[f32; 16]] {
+    values.as_chunks_mut().0
 }
 
 /// `value = d * quant`.
@@ -86,10 +89,7 @@ fn five_bits(block: &[u8], offset: usize) -> [u8; 32] {
 /// | 2 | 32 | quants, i8 |
 #[inline(always)]
 pub(super) fn q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
-    let d = half_at(block, 0);
-    for (quant, value) in block[2..].iter().zip(out) {
-        *value = d * f32::from(*quant as i8);
-    }
+    *out = scaled(half_at(block, 0), minus(part(block, 2), 0));
 }
 
 /// `value = d * quant`.
@@ -101,10 +101,7 @@ pub(super) fn q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
 /// | 4 | 32 | quants, i8 |
 #[inline(always)]
 pub(super) fn q8_1(block: &[u8; 36], out: &mut [f32; 32]) {
-    let d = half_at(block, 0);
-    for (quant, value) in block[4..].iter().zip(out) {
-        *value = d * f32::from(*quant as i8);
-    }
+    *out = scaled(half_at(block, 0), minus(part(block, 4), 0));
 }
 
 /// Nearest quants for a scale by which the value farthest from zero becomes -8 exactly.
