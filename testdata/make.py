@@ -31,6 +31,7 @@ PARTS = {
     # With transformers and diffusers beside torch.
     "leave-out": "leave_out_files",
     "encoded": "encoded_files",
+    "lossless": "lossless_files",
     "bad": "bad_files",
     "audit": "audit_files",
     # With torch 1.13.1, in an environment of its own.

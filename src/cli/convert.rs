@@ -50,6 +50,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     transform::metadata::set(&mut chosen.checkpoint, &args.metadata)?;
     let path = chosen.checkpoint.path.clone();
     options.wanted = apply(&rules, &mut chosen, global)?;
+    let lossless = args
+        .write
+        .find_lossless(&chosen.checkpoint, &mut options, global);
+    lossless.map_err(|e| e.in_file(&path))?;
     let mut converted =
         convert::convert(chosen.checkpoint, &options).map_err(|e| e.in_file(&path))?;
     rules::rename(&mut converted, &rules, global)?;
@@ -83,7 +87,6 @@ fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Opti
     let stays: Vec<bool> = stays.collect();
     let wanted = wanted.zip(&stays).filter(|(_, stays)| **stays);
     let wanted: Vec<Option<Wanted>> = wanted.map(|(wanted, _)| wanted).collect();
-    rules::check_wanted(&wanted)?;
     for (tensor, _) in tensors.iter().zip(&stays).filter(|(_, stays)| !**stays) {
         chosen.dropped.push(Dropped {
             kind: "tensor",

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`count`] | how often each byte occurs |
 //! | [`difference`] | what tells two runs of floats apart |
+//! | [`lossless`] | whether smaller floats hold a run exactly |
 //! | [`moments`] | sums behind mean, deviation and norms |
 //! | [`narrow`] | `f32` to floats of 16 and 8 bits, and what is lost |
 //! | [`rank`] | where a magnitude stands among others |
@@ -22,6 +23,7 @@
 pub mod count;
 pub mod difference;
 pub mod double;
+pub mod lossless;
 pub mod moments;
 pub mod narrow;
 pub mod rank;

@@ -25,6 +25,7 @@ fn check(folder: &str) {
 #[test]
 fn safetensors_files_read_as_the_crate_reads_them() {
     check("safetensors");
+    check("lossless");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod hash;
 mod identity;
 mod inspect;
 mod licence;
+mod lossless;
 mod prune;
 mod root;
 mod schema;

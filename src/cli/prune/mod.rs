@@ -120,8 +120,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         .map(|(tensor, source)| (tensor.name.clone(), source.clone()))
         .collect();
     rules::say_unused(&pruned.unused_rules, global);
-    rules::check_wanted(&pruned.wanted)?;
     convert_options.wanted = std::mem::take(&mut pruned.wanted);
+    let lossless = args
+        .write
+        .find_lossless(&checkpoint, &mut convert_options, global);
+    lossless.map_err(in_file)?;
     let mut converted = convert::convert(checkpoint, &convert_options).map_err(in_file)?;
     rules::rename(&mut converted, &options.rules, global)?;
     say_reasons(&mut converted, &pruned, &names);

@@ -2,6 +2,7 @@
 //! report.
 
 mod arrangement;
+mod lossless;
 pub(crate) mod metadata;
 mod report;
 pub(crate) mod rules;
@@ -17,6 +18,7 @@ use ckpt::format::{self, Plan, Ties, WriteOptions};
 use ckpt::io::{SinkOptions, is_folder};
 use ckpt::model::Checkpoint;
 use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied};
+use ckpt::op::rules::Wanted;
 use ckpt::op::scale;
 use ckpt::text::{grouped, human_bytes};
 use ckpt::{DType, Error, Result};
@@ -27,9 +29,10 @@ use std::path::{Path, PathBuf};
 /// How the output is written.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct WriteArgs {
-    /// The dtype for every floating tensor, such as `bf16` or `f8_e4m3`; integers and bools stay
+    /// The dtype for every floating tensor, such as `bf16` or `f8_e4m3`; integers and bools stay.
+    /// `auto`: the smallest of F32, BF16 and F16 that holds every element of a tensor exactly
     #[arg(long, value_name = "DTYPE", value_parser = target_dtype)]
-    dtype: Option<DType>,
+    dtype: Option<Wanted>,
     /// What becomes of values too large for the dtype: by default infinite, or the largest value where it has no infinity
     #[arg(long, value_name = "HOW", value_enum)]
     overflow: Option<OverflowArg>,
@@ -58,12 +61,15 @@ pub(crate) struct WriteArgs {
     weights_only: bool,
 }
 
-/// A dtype that `--dtype` takes.
-fn target_dtype(text: &str) -> std::result::Result<DType, String> {
+/// What `--dtype` takes.
+fn target_dtype(text: &str) -> std::result::Result<Wanted, String> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Wanted::Lossless);
+    }
     let dtype = DType::from_name(text).filter(|dtype| cast::targets().any(|to| to == *dtype));
-    dtype.ok_or_else(|| {
+    dtype.map(Wanted::DType).ok_or_else(|| {
         let names: Vec<String> = cast::targets().map(|dtype| dtype.to_string()).collect();
-        format!("not one of {}", names.join(", "))
+        format!("not `auto`, nor one of {}", names.join(", "))
     })
 }
 
@@ -113,16 +119,21 @@ impl WriteArgs {
             (true, true) => Scaling::Planned,
             (true, false) => Scaling::Measured(threads),
         };
-        if let Some(dtype) = self.dtype
+        let dtype = match self.dtype {
+            Some(Wanted::DType(dtype)) => Some(dtype),
+            _ => None,
+        };
+        if let Some(wanted) = self.dtype
             && self.scale
-            && scale::largest_of(dtype).is_none()
+            && dtype.and_then(scale::largest_of).is_none()
         {
-            return Err(Error::usage(format!("{dtype} takes no scale"))
+            return Err(Error::usage(format!("{wanted} takes no scale"))
                 .with_hint("`--scale` goes with 8-bit floats such as `--dtype f8_e4m3`"));
         }
         Ok(Options {
             wanted: Vec::new(),
-            dtype: self.dtype,
+            lossless: Vec::new(),
+            dtype,
             overflow: self.overflow.map(OverflowArg::policy),
             scaling,
             tied: match (self.tied, format::ties_of_target(target)?) {

@@ -3,16 +3,16 @@
 use crate::cli::args::Global;
 use ckpt::io::read_small_text;
 use ckpt::op::convert::Converted;
-use ckpt::op::rules::{Rules, Wanted};
-use ckpt::{Error, Result, limits};
+use ckpt::op::rules::Rules;
+use ckpt::{Result, limits};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// What becomes of which tensors.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct RuleArgs {
-    /// The dtype of tensors whose source name matches, or `keep`; the first that matches counts;
-    /// repeatable
+    /// The dtype of tensors whose source name matches, or `keep` or `auto`; the first that matches
+    /// counts; repeatable
     #[arg(long, value_name = "GLOB=DTYPE")]
     dtype_for: Vec<String>,
     /// Change names, after everything else; `\1` or `$1` stands for the first group; repeatable
@@ -44,16 +44,6 @@ impl RuleArgs {
             added.map_err(|error| error.in_file(&path.to_string_lossy()))?;
         }
         Ok(rules)
-    }
-}
-
-/// Errors: `Unsupported` if a rule asks for a dtype that nothing makes yet.
-pub(crate) fn check_wanted(wanted: &[Option<Wanted>]) -> Result<()> {
-    match wanted.contains(&Some(Wanted::Lossless)) {
-        false => Ok(()),
-        true => Err(Error::unsupported(
-            "a rule's dtype `auto` is not carried out yet",
-        )),
     }
 }
 

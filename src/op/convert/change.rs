@@ -24,6 +24,8 @@ pub enum Reason {
     Kept,
     /// The dtype was asked for.
     Cast,
+    /// The dtype is smaller and holds every element exactly.
+    Lossless,
     /// Blocks that the target cannot hold were decoded.
     Decoded,
     /// Quantised integers became the numbers they stand for.
@@ -54,6 +56,7 @@ impl Reason {
         match self {
             Reason::Kept => "kept",
             Reason::Cast => "cast",
+            Reason::Lossless => "lossless",
             Reason::Decoded => "decoded",
             Reason::Dequantized => "dequantized",
             Reason::Integers => "integers",

@@ -23,6 +23,9 @@ pub struct Options {
     pub dtype: Option<DType>,
     /// What rules say of single tensors, in the checkpoint's order; it overrules `dtype`.
     pub wanted: Vec<Option<Wanted>>,
+    /// What becomes of those that rules want without loss, as [`super::lossless::decide`] finds
+    /// it: a dtype, or nothing.
+    pub lossless: Vec<Option<DType>>,
     /// What becomes of tensors that are one.
     pub tied: Tied,
     /// The dtypes that the target can hold.
@@ -39,7 +42,7 @@ impl Options {
         let dtype = match self.wanted.get(index).copied().flatten()? {
             Wanted::Source => None,
             Wanted::DType(dtype) => Some(dtype),
-            Wanted::Lossless => return None,
+            Wanted::Lossless => self.lossless.get(index).copied().flatten(),
         };
         Some(Options {
             dtype,
@@ -48,6 +51,7 @@ impl Options {
             overflow: self.overflow,
             scaling: self.scaling,
             wanted: Vec::new(),
+            lossless: Vec::new(),
         })
     }
 }
@@ -101,11 +105,15 @@ pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
         .enumerate()
     {
         let name = tensor.name.clone();
+        let is_lossless = options.wanted.get(index) == Some(&Some(Wanted::Lossless));
         let own = options.of_tensor(index);
         let options = own.as_ref().unwrap_or(options);
         let parts = convert_tensor(tensor, options, &mut result.metadata)
             .map_err(|error| error.in_tensor(&name))?;
-        for (tensor, change) in parts {
+        for (tensor, mut change) in parts {
+            if is_lossless && change.reason == Reason::Cast {
+                change.reason = Reason::Lossless;
+            }
             // A tensor that was there keeps its name; one that is made needs a free one.
             let is_made = matches!(change.reason, Reason::Quantization | Reason::Scale);
             if is_made && !names.insert(tensor.name.clone()) {

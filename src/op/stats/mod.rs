@@ -10,7 +10,6 @@ mod measure;
 mod moments;
 mod plan;
 mod sketch;
-mod work;
 
 pub use moments::Moments;
 

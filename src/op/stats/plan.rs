@@ -4,17 +4,17 @@
 use super::measure::{Route, Worker, as_f32};
 use super::moments::Moments;
 use super::sketch::{self, Sketch};
-use super::work::{self, Run};
 use super::{Domain, Measures, Options, Outcome, Row, Stats, Totals};
 use crate::dtype::{Class, DType, cast};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{Checkpoint, Payload, Tensor};
+use crate::op::work::{self, Run, SharedReader, lock};
 use crate::parallel;
 use crate::stream::Reader;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 /// Measures every tensor of `checkpoint`.
 pub(super) fn carry_out(checkpoint: &Checkpoint, options: &Options<'_>) -> Result<Stats> {
@@ -121,21 +121,12 @@ struct Plan<'a> {
     options: &'a Options<'a>,
     runs: Vec<Run>,
     /// What several runs of one tensor share.
-    shared: HashMap<usize, Mutex<Shared<'a>>>,
+    shared: HashMap<usize, SharedReader<'a>>,
     /// For each tensor, its row.
     slot_of: Vec<usize>,
     slots: Vec<Mutex<Slot>>,
     /// The names of groups; empty where each tensor has a row.
     groups: Vec<String>,
-}
-
-/// A reader that is opened once for all runs of a tensor, and closed after the last.
-#[derive(Default)]
-struct Shared<'a> {
-    reader: Option<Arc<Reader<'a>>>,
-    remaining: usize,
-    /// Start of the earliest run that has failed.
-    failed_at: Option<u64>,
 }
 
 /// What threads add up for one row, in any order: counts and extremes only.
@@ -146,11 +137,6 @@ struct Slot {
     max: f64,
     quantiles: Vec<f64>,
     histogram: Vec<u64>,
-}
-
-/// Results are plain values: they are whole even if a thread has died over them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'a> Plan<'a> {
@@ -176,11 +162,7 @@ impl<'a> Plan<'a> {
             let count = plan.runs.len() - start;
             remaining[plan.slot_of[index]] += count;
             if count > 1 {
-                let shared = Shared {
-                    remaining: count,
-                    ..Shared::default()
-                };
-                plan.shared.insert(index, Mutex::new(shared));
+                plan.shared.insert(index, SharedReader::new(count));
             }
         }
         if plan.has_sketches() {
@@ -231,7 +213,7 @@ impl<'a> Plan<'a> {
             None => Reader::open(tensor)
                 .and_then(|reader| self.measure(worker, &reader, *route, run, &mut sketch))
                 .map_or_else(Ran::Failed, Ran::Measured),
-            Some(shared) => match reader_for(shared, tensor, run.first) {
+            Some(shared) => match shared.open(tensor, run.first) {
                 Ok(Some(reader)) => self
                     .measure(worker, &reader, *route, run, &mut sketch)
                     .map_or_else(Ran::Failed, Ran::Measured),
@@ -240,7 +222,10 @@ impl<'a> Plan<'a> {
             },
         };
         if let Some(shared) = shared {
-            release(shared, run.first, &ran);
+            if let Ran::Failed(_) = ran {
+                shared.fail(run.first);
+            }
+            shared.release();
         }
         if let Some(sketch) = sketch {
             let slot = &self.slots[self.slot_of[run.tensor]];
@@ -383,46 +368,6 @@ impl<'a> Plan<'a> {
             quantiles,
             histogram,
         }))
-    }
-}
-
-/// The reader of a tensor that has several runs; `None` if the run is not worth doing.
-fn reader_for<'a>(
-    shared: &Mutex<Shared<'a>>,
-    tensor: &'a Tensor,
-    first: u64,
-) -> Result<Option<Arc<Reader<'a>>>> {
-    let mut shared = lock(shared);
-    // A run before the one that failed may fail too, and is the one to report.
-    if shared.failed_at.is_some_and(|failed| failed <= first) {
-        return Ok(None);
-    }
-    if let Some(reader) = &shared.reader {
-        return Ok(Some(Arc::clone(reader)));
-    }
-    // Opened while others wait: a compressed tensor is inflated once.
-    match Reader::open(tensor) {
-        Ok(reader) => {
-            let reader = Arc::new(reader);
-            shared.reader = Some(Arc::clone(&reader));
-            Ok(Some(reader))
-        }
-        Err(error) => {
-            shared.failed_at = Some(0);
-            Err(error)
-        }
-    }
-}
-
-fn release(shared: &Mutex<Shared<'_>>, first: u64, ran: &Ran) {
-    let mut shared = lock(shared);
-    if let Ran::Failed(_) = ran {
-        let earliest = shared.failed_at.map_or(first, |failed| failed.min(first));
-        shared.failed_at = Some(earliest);
-    }
-    shared.remaining = shared.remaining.saturating_sub(1);
-    if shared.remaining == 0 {
-        shared.reader = None;
     }
 }
 
