@@ -32,6 +32,7 @@ PARTS = {
     "leave-out": "leave_out_files",
     "encoded": "encoded_files",
     "lossless": "lossless_files",
+    "imatrix": "imatrix_files",
     "bad": "bad_files",
     "audit": "audit_files",
     # With torch 1.13.1, in an environment of its own.

@@ -3,7 +3,9 @@
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::transform::rules::{self, RuleArgs};
-use super::transform::{self, Dropped, Report, WriteArgs, say_values, target_path};
+use super::transform::{
+    self, Dropped, Report, WriteArgs, imatrix, metadata, say_values, target_path,
+};
 use ckpt::format;
 use ckpt::model::{Checkpoint, Level};
 use ckpt::op::convert;
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     let rules = args.rules.rules(&args.drop)?;
     let checkpoint = format::open_for(&args.source, &target)?;
     let mut chosen = choose(checkpoint, args, global)?;
-    transform::metadata::set(&mut chosen.checkpoint, &args.metadata)?;
+    metadata::set(&mut chosen.checkpoint, &args.metadata)?;
     let path = chosen.checkpoint.path.clone();
     options.wanted = apply(&rules, &mut chosen, global)?;
     let lossless = args
@@ -56,6 +58,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     lossless.map_err(|e| e.in_file(&path))?;
     let mut converted =
         convert::convert(chosen.checkpoint, &options).map_err(|e| e.in_file(&path))?;
+    let imatrix = imatrix::record(&mut converted, options.importance.as_deref(), global);
+    // What was asked for stands above what is recorded.
+    metadata::set(&mut converted.checkpoint, &args.metadata)?;
     rules::rename(&mut converted, &rules, global)?;
     let source_name = |name: &str| format!("{}{name}", chosen.prefix);
     let mut report = Report::new(
@@ -66,6 +71,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         &source_name,
     );
     report.dropped = chosen.dropped;
+    report
+        .more
+        .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));
     transform::finish(report, &target, &args.write, global)
 }
 

@@ -25,7 +25,7 @@ mod faults;
 mod folder;
 pub mod gguf;
 mod image;
-
+pub mod imatrix;
 mod index;
 pub mod numpy;
 pub mod pytorch;

@@ -2,6 +2,7 @@
 
 mod beside;
 mod checkpoint;
+mod importance;
 pub mod json;
 mod payload;
 mod tensor;
@@ -9,6 +10,7 @@ mod value;
 
 pub use beside::Beside;
 pub use checkpoint::{Checkpoint, Group, Level, Note, ROOT_KEYS, Winner};
-pub use payload::{Bytes, Mask, Payload, Quantization, SparseLayout, Storage};
+pub use importance::{Importance, ImportanceMatrix};
+pub use payload::{Bytes, CastOptions, Mask, Payload, Quantization, SparseLayout, Storage};
 pub use tensor::{Shape, Tensor};
 pub use value::{Array, Value};

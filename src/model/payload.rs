@@ -1,7 +1,8 @@
 //! Where a tensor's bytes come from. Only `stream.rs` interprets this.
 
-use super::{Shape, Tensor};
-use crate::dtype::{DType, cast};
+use super::{Importance, Shape, Tensor};
+use crate::dtype::DType;
+use crate::dtype::cast::Overflow;
 use crate::io::{ByteOrder, Packed, Source};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub enum Payload {
     /// Another tensor's elements in another dtype.
     Cast(Arc<Tensor>),
     /// The same, with options of its own.
-    CastWith(Arc<Tensor>, Arc<cast::Options>),
+    CastWith(Arc<Tensor>, Arc<CastOptions>),
     /// Another tensor's elements as F32, each divided by a scale.
     Scaled(Arc<Tensor>, f32),
     /// The numbers that a PyTorch quantised tensor stands for, as F32 of the same shape.
@@ -67,6 +68,15 @@ pub enum Payload {
     },
     /// Nothing is stored (PyTorch's meta device); the text says why.
     Absent(&'static str),
+}
+
+/// How elements are cast.
+#[derive(Clone, Debug, Default)]
+pub struct CastOptions {
+    /// What becomes of values beyond the largest; `None`: what is usual for the dtype.
+    pub overflow: Option<Overflow>,
+    /// How much the error of each column matters, for the k-quants.
+    pub importance: Option<Importance>,
 }
 
 /// Which elements are zeroed. Magnitudes are compared by their bits without the sign, so that
@@ -281,8 +291,13 @@ impl Payload {
                 parts.flat_map(|part| part.payload.sources()).collect()
             }
             Payload::Lazy { of, .. } => of.sources(),
+            Payload::CastWith(from, options) => {
+                let mut sources = from.payload.sources();
+                let importance = options.importance.iter();
+                sources.extend(importance.flat_map(|importance| importance.sums.payload.sources()));
+                sources
+            }
             Payload::Cast(from)
-            | Payload::CastWith(from, _)
             | Payload::Scaled(from, _)
             | Payload::Dequantized(from)
             | Payload::Reinterpreted(from) => from.payload.sources(),

@@ -6,6 +6,7 @@ pub mod diff;
 pub mod group;
 pub mod hash;
 pub mod identity;
+pub mod importance;
 pub mod inspect;
 pub mod licence;
 pub mod lossless;

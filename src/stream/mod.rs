@@ -5,6 +5,7 @@
 //! ones (a temporary file).
 
 mod derived;
+mod importance;
 mod quantized;
 mod sparse;
 mod strided;
@@ -14,7 +15,7 @@ use crate::dtype::{self, DType};
 use crate::error::{Error, Result};
 use crate::io::{ByteOrder, Source};
 use crate::kernel;
-use crate::model::{Bytes, Payload, Storage, Tensor};
+use crate::model::{Bytes, CastOptions, Payload, Storage, Tensor};
 
 /// Reads ranges of one tensor.
 #[derive(Debug)]
@@ -272,7 +273,7 @@ impl<'a> Plan<'a> {
                 conjugate: *conjugate,
                 negative: *negative,
             },
-            Payload::Cast(from) => cast_plan(tensor, from, &cast::Options::default())?,
+            Payload::Cast(from) => cast_plan(tensor, from, &CastOptions::default())?,
             Payload::CastWith(from, options) => cast_plan(tensor, from, options)?,
             Payload::Scaled(from, scale) => {
                 if (from.dtype, tensor.dtype) != (DType::F32, DType::F32) {
@@ -403,8 +404,18 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn cast_plan<'a>(tensor: &Tensor, from: &'a Tensor, options: &cast::Options) -> Result<Plan<'a>> {
-    let cast = Cast::new(from.dtype, tensor.dtype, tensor.shape.dimensions(), options)?;
+fn cast_plan<'a>(tensor: &Tensor, from: &'a Tensor, options: &CastOptions) -> Result<Plan<'a>> {
+    let importance = options.importance.as_ref().map(importance::weights);
+    let options = cast::Options {
+        overflow: options.overflow,
+        importance: importance.transpose()?,
+    };
+    let cast = Cast::new(
+        from.dtype,
+        tensor.dtype,
+        tensor.shape.dimensions(),
+        &options,
+    )?;
     Ok(Plan::Cast(Box::new(Reader::open(from)?), cast))
 }
 

@@ -4,6 +4,7 @@ mod audit;
 mod convert;
 mod diff;
 mod hash;
+mod imatrix;
 mod inputs;
 mod inspect;
 mod prune;

@@ -1,6 +1,7 @@
 //! Reading and writing: one module a format.
 
 mod gguf;
+mod imatrix;
 mod numpy;
 mod pytorch;
 mod safetensors;

@@ -7,6 +7,7 @@ mod diff;
 mod faults;
 mod hash;
 mod identity;
+mod importance;
 mod inspect;
 mod licence;
 mod lossless;

@@ -6,7 +6,7 @@ use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::progress::Bar;
 use super::transform::rules::{self, RuleArgs};
-use super::transform::{self, Dropped, Report, WriteArgs, target_path};
+use super::transform::{self, Dropped, Report, WriteArgs, imatrix, target_path};
 use ckpt::format::{self, ReadOptions};
 use ckpt::io::{is_folder, list_folder};
 use ckpt::model::Level;
@@ -126,6 +126,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         .find_lossless(&checkpoint, &mut convert_options, global);
     lossless.map_err(in_file)?;
     let mut converted = convert::convert(checkpoint, &convert_options).map_err(in_file)?;
+    let imatrix = imatrix::record(
+        &mut converted,
+        convert_options.importance.as_deref(),
+        global,
+    );
     rules::rename(&mut converted, &options.rules, global)?;
     say_reasons(&mut converted, &pruned, &names);
     let source_name = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
@@ -133,6 +138,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     report.dropped = dropped(&pruned, &folder);
     report.skips = |name| prune::is_training_file(name).is_some();
     report.more = more(&pruned);
+    report
+        .more
+        .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));
     if !args.write.is_dry_run() {
         report.say_dropped(global);
     }

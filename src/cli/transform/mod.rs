@@ -2,6 +2,7 @@
 //! report.
 
 mod arrangement;
+pub(crate) mod imatrix;
 mod lossless;
 pub(crate) mod metadata;
 mod report;
@@ -39,6 +40,9 @@ pub(crate) struct WriteArgs {
     /// Divide matrices that become 8-bit floats by a scale, kept beside them as `NAME_scale`; vectors keep their dtype
     #[arg(long, requires = "dtype")]
     scale: bool,
+    /// Weigh errors of the k-quants (Q2_K to Q6_K) by an importance matrix, as llama.cpp's `imatrix` makes it: `.dat` or GGUF
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
     /// What becomes of tensors that share their bytes
     #[arg(long, value_name = "HOW", value_enum, default_value_t = TiedArg::Alias)]
     tied: TiedArg,
@@ -141,6 +145,7 @@ impl WriteArgs {
                 (TiedArg::Alias, _) => Tied::Alias,
             },
             holds: format::dtypes_of_target(target)?,
+            importance: self.imatrix.as_deref().map(imatrix::open).transpose()?,
         })
     }
 }

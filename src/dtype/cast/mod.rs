@@ -286,11 +286,16 @@ impl Importance {
     /// The weights of `count` elements from `first` on.
     fn fill(&self, first: u64, count: usize, out: &mut Vec<f32>) {
         out.clear();
-        let weight = |place: u64| {
-            let index = place / self.matrix.max(1) * self.row + place % self.row;
-            self.weights.get(index as usize).copied().unwrap_or(1.0)
-        };
-        out.extend((first..first + count as u64).map(weight));
+        let end = first + count as u64;
+        let mut at = first;
+        while at < end {
+            let column = at % self.row;
+            let start = at / self.matrix * self.row + column;
+            let run = (self.row - column).min(end - at);
+            let weights = self.weights.get(start as usize..(start + run) as usize);
+            out.extend_from_slice(weights.unwrap_or_default());
+            at += run;
+        }
     }
 }
 

@@ -7,12 +7,13 @@ mod change;
 
 pub use change::{Change, Reason};
 
+use super::importance::{Weights, takes_weights};
 use super::rules::Wanted;
 use super::scale;
 use crate::dtype::cast::{Overflow, integers_of};
 use crate::dtype::{Class, DType, cast};
 use crate::error::{Error, Result};
-use crate::model::{Checkpoint, Payload, Quantization, Shape, Storage, Tensor, Value};
+use crate::model::{CastOptions, Checkpoint, Payload, Quantization, Shape, Storage, Tensor, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub overflow: Option<Overflow>,
     /// Whether matrices that become 8-bit floats get a scale.
     pub scaling: Scaling,
+    /// How much the errors of the k-quants matter.
+    pub importance: Option<Arc<Weights>>,
 }
 
 impl Options {
@@ -50,6 +53,7 @@ impl Options {
             holds: self.holds.clone(),
             overflow: self.overflow,
             scaling: self.scaling,
+            importance: self.importance.clone(),
             wanted: Vec::new(),
             lossless: Vec::new(),
         })
@@ -204,28 +208,27 @@ fn convert_tensor(
     {
         return scaled(tensor, dtype, largest, options);
     }
-    let cast = cast_to(&tensor, dtype, options);
+    let cast = cast_to(&tensor, dtype, options)?;
     Ok(vec![part(cast, &tensor, reason)])
 }
 
 /// `tensor` in another dtype.
-fn cast_to(tensor: &Tensor, dtype: DType, options: &Options) -> Tensor {
-    derived(
-        tensor,
-        dtype,
-        tensor.shape.clone(),
-        |tensor| match options.overflow {
-            None => Payload::Cast(tensor),
-            overflow => {
-                let importance = None;
-                let options = cast::Options {
-                    overflow,
-                    importance,
-                };
-                Payload::CastWith(tensor, Arc::new(options))
-            }
+fn cast_to(tensor: &Tensor, dtype: DType, options: &Options) -> Result<Tensor> {
+    let weights = options.importance.as_ref();
+    let weights = weights.filter(|_| takes_weights(dtype));
+    let cast_options = CastOptions {
+        overflow: options.overflow,
+        importance: match weights {
+            Some(weights) => weights.of(tensor)?,
+            None => None,
         },
-    )
+    };
+    let is_plain = cast_options.overflow.is_none() && cast_options.importance.is_none();
+    let shape = tensor.shape.clone();
+    Ok(derived(tensor, dtype, shape, |tensor| match is_plain {
+        true => Payload::Cast(tensor),
+        false => Payload::CastWith(tensor, Arc::new(cast_options)),
+    }))
 }
 
 /// `tensor` divided by a scale in an 8-bit float whose largest value is `largest`, and the
@@ -243,7 +246,7 @@ fn scaled(tensor: Tensor, dtype: DType, largest: f32, options: &Options) -> Resu
     let divided = derived(&single, DType::F32, tensor.shape.clone(), |single| {
         Payload::Scaled(single, scale)
     });
-    let cast = cast_to(&divided, dtype, options);
+    let cast = cast_to(&divided, dtype, options)?;
     let mut parts = vec![part(cast, &tensor, Reason::Cast)];
     if !is_alias {
         let stored = Payload::Stored(Storage::inline(scale.to_le_bytes()));
@@ -329,7 +332,7 @@ fn convert_quantized(
             _ => {
                 cast::check(DType::F32, dtype)?;
                 cast::check_rows(dtype, tensor.shape.dimensions())?;
-                cast_to(&numbers, dtype, options)
+                cast_to(&numbers, dtype, options)?
             }
         };
         return Ok(vec![part(numbers, &tensor, Reason::Dequantized)]);

@@ -40,7 +40,7 @@ const EXPERT: &[(&str, [&str; 2])] = &[
 ];
 
 /// The names that Hugging Face may give to what GGUF calls `name`, likeliest first.
-pub(super) fn hugging_face_names(name: &str) -> Vec<String> {
+pub(in crate::op) fn hugging_face_names(name: &str) -> Vec<String> {
     let Some((stem, suffix)) = name.rsplit_once('.') else {
         return Vec::new();
     };

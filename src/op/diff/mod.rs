@@ -10,7 +10,7 @@
 //! | rows merged by layer, module or dtype | `groups` |
 //! | what differs beside the tensors | `metadata` |
 
-mod gguf_names;
+pub(super) mod gguf_names;
 mod groups;
 mod match_names;
 mod measure;

@@ -128,10 +128,17 @@ pub(super) fn describe(identity: &mut Identity, checkpoint: &Checkpoint) {
         let found = checkpoint.metadata.iter().find(|(k, _)| k == key);
         found.map(|(_, value)| value)
     };
+    let kind = value("general.type").and_then(Value::as_text);
     let Some(architecture) = value("general.architecture").and_then(Value::as_text) else {
+        // An importance matrix does not say of which architecture it is.
+        if kind == Some("imatrix") {
+            identity.kind = Kind::ImportanceMatrix;
+            identity
+                .evidence
+                .push(Evidence::of_key("general.type", "imatrix"));
+        }
         return;
     };
-    let kind = value("general.type").and_then(Value::as_text);
     let row = ARCHITECTURES.iter().find(|row| row.0 == architecture);
     // What the tensors have shown stays.
     if identity.kind == Kind::Unknown {
