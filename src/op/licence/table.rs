@@ -21,6 +21,10 @@ const COPYLEFT: &str = "derivatives are shared under the same licence";
 const RAIL: &str = "its use-based restrictions must be passed on with every derivative";
 const LLAMA: &str = "acceptable-use policy; `Built with Llama` and the name `Llama` in derivatives' names; \
     a licence of its own above 700 million monthly users";
+const LLAMA_3: &str = "acceptable-use policy; `Built with Meta Llama 3` and `Llama 3` in derivatives' names; \
+    not to improve other language models; a licence of its own above 700 million monthly users";
+const LLAMA_VISION: &str = "acceptable-use policy; `Built with Llama` and the name `Llama` in derivatives' names; \
+    a licence of its own above 700 million monthly users; multimodal models not for those who reside in the EU";
 const NO_DERIVATIVES: &str =
     "no changed copies may be shared, converted and quantised ones in doubt";
 
@@ -82,11 +86,11 @@ pub(super) const LICENCES: &[Licence] = &[
     licence("bigscience-bloom-rail-1.0", Class::UseRestricted, RAIL),
     licence("bigcode-openrail-m", Class::UseRestricted, RAIL),
     licence("llama2", Class::UseRestricted, "acceptable-use policy; not to improve other language models; a licence of its own above 700 million monthly users"),
-    licence("llama3", Class::UseRestricted, LLAMA),
+    licence("llama3", Class::UseRestricted, LLAMA_3),
     licence("llama3.1", Class::UseRestricted, LLAMA),
-    licence("llama3.2", Class::UseRestricted, LLAMA),
+    licence("llama3.2", Class::UseRestricted, LLAMA_VISION),
     licence("llama3.3", Class::UseRestricted, LLAMA),
-    licence("llama4", Class::UseRestricted, LLAMA),
+    licence("llama4", Class::UseRestricted, LLAMA_VISION),
     licence("gemma", Class::UseRestricted, "prohibited-use policy, passed on with every derivative"),
     licence("grok2-community", Class::UseRestricted, "community licence with its own terms"),
     licence("stabilityai-ai-community", Class::UseRestricted, "free below 1 million dollars of yearly revenue; acceptable-use policy"),
@@ -220,6 +224,7 @@ pub(super) const MODELS: &[(&str, &str)] = &[
     ("mistralai/mistral-7b", "apache-2.0"),
     ("mistralai/mixtral", "apache-2.0"),
     ("qwen/qwen3", "apache-2.0"),
+    ("openai/whisper-large-v3-turbo", "mit"),
     ("openai/whisper", "apache-2.0"),
     ("openai/gpt-oss", "apache-2.0"),
     ("microsoft/phi", "mit"),
