@@ -5,8 +5,9 @@ use ckpt::dtype::{self, Class};
 use ckpt::error::Error;
 use ckpt::format::{self, FORMATS, HEAD, ReadOptions, WriteOptions};
 use ckpt::io::{SinkOptions, Source};
-use ckpt::model::Checkpoint;
+use ckpt::model::{Checkpoint, Tensor};
 use ckpt::op::diff::{self, Verdict};
+use ckpt::op::verify::verify;
 use ckpt::op::{convert, stats};
 use ckpt::parallel::Silent;
 use ckpt::stream::{Reader, Scratch};
@@ -222,9 +223,9 @@ fn written(checkpoint: Checkpoint, target: &Path, threads: usize) -> Result<Vec<
         },
         threads,
         arrangement: format::Arrangement::default(),
-        verify: true,
     };
-    format::write(&converted, target, &options, &Silent)?;
+    let mut check = |found: &[Tensor]| verify(&converted, found, threads, &Silent).map(|_| ());
+    format::write_checked(&converted, target, &options, &Silent, Some(&mut check))?;
     Ok(content)
 }
 

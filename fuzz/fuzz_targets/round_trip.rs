@@ -38,7 +38,6 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         },
         threads: 1,
         arrangement: format::Arrangement::default(),
-        verify: false,
     };
     if format::write(&converted.checkpoint, &target, &options, &Silent).is_err() {
         assert!(!target.exists(), "half an output");

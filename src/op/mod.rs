@@ -19,5 +19,6 @@ pub mod schema;
 pub mod select;
 pub mod show;
 pub mod stats;
+pub mod verify;
 mod work;
 pub mod workflow;

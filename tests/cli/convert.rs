@@ -291,6 +291,7 @@ fn without_losses(report: &Json) -> Json {
         for count in ["overflow", "underflow", "nan"] {
             tensor[count] = Json::Null;
         }
+        tensor.as_object_mut().unwrap().remove("verify");
     }
     report
 }
@@ -310,4 +311,33 @@ fn auto_takes_no_scale() {
     let ran = ckpt_in(folder.path(), &args);
     assert_eq!(ran.status, 2);
     assert!(ran.stderr.contains("auto takes no scale"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_was_read_back_is_said_for_each_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    write_source(folder.path());
+    let convert = |args: &[&str]| {
+        let args = [&["convert", "a.safetensors"], args].concat();
+        let ran = ckpt_in(folder.path(), &args);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran
+    };
+    let json = |args: &[&str]| -> Json { serde_json::from_str(&convert(args).stdout).unwrap() };
+    let report = json(&["b.safetensors", "--dtype", "bf16", "--verify", "--json"]);
+    let of = |name: &str| {
+        let tensors = report["tensors"].as_array().unwrap();
+        let tensor = tensors.iter().find(|tensor| tensor["name"] == name);
+        tensor.unwrap()["verify"].clone()
+    };
+    assert_eq!(of("n"), json!({"identical": true}));
+    assert_eq!(of("w")["identical"], false);
+    assert!(of("w")["snr_db"].as_f64().unwrap() > 40.0);
+    // In place it is done unasked.
+    let in_place = ["a.safetensors", "--in-place", "--json"];
+    assert_eq!(json(&in_place)["verified"], true);
+    let report = json(&[&in_place[..], &["--no-verify"]].concat());
+    assert_eq!(report["verified"], Json::Null);
+    let ran = convert(&["c.safetensors", "--verify"]);
+    assert!(ran.stdout.contains("bit-identical"), "{}", ran.stdout);
 }

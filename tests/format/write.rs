@@ -3,8 +3,9 @@
 use crate::support::{assert_none, mismatches, testdata};
 use ckpt::format::{self, WriteOptions};
 use ckpt::io::SinkOptions;
-use ckpt::model::Checkpoint;
+use ckpt::model::{Checkpoint, Tensor};
 use ckpt::op::convert::{Options, Tied, convert};
+use ckpt::op::verify::verify;
 use ckpt::parallel::Silent;
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -29,9 +30,9 @@ fn write(checkpoint: Checkpoint, target: &Path) -> ckpt::Result<Checkpoint> {
         },
         threads: 2,
         arrangement: format::Arrangement::default(),
-        verify: true,
     };
-    format::write(&converted, target, &options, &Silent)?;
+    let mut check = |found: &[Tensor]| verify(&converted, found, 2, &Silent).map(|_| ());
+    format::write_checked(&converted, target, &options, &Silent, Some(&mut check))?;
     Ok(converted)
 }
 

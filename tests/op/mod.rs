@@ -17,6 +17,7 @@ mod schema;
 mod select;
 mod show;
 mod stats;
+mod verify;
 mod workflow;
 
 use ckpt::DType;

@@ -7,6 +7,7 @@ mod lossless;
 pub(crate) mod metadata;
 mod report;
 pub(crate) mod rules;
+mod verify;
 
 pub(crate) use report::{Dropped, Report};
 
@@ -17,7 +18,7 @@ use arrangement::ArrangementArgs;
 use ckpt::dtype::cast::{self, Losses, Overflow};
 use ckpt::format::{self, Plan, Ties, WriteOptions};
 use ckpt::io::{SinkOptions, is_folder};
-use ckpt::model::Checkpoint;
+use ckpt::model::{Checkpoint, Tensor};
 use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied};
 use ckpt::op::rules::Wanted;
 use ckpt::op::scale;
@@ -51,9 +52,12 @@ pub(crate) struct WriteArgs {
     /// Say what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Read the output back and compare every tensor before it gets its name
+    /// Read the output back and compare every tensor before it gets its name; print how far each is from the source
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
+    /// Do not read the output back, which is done unasked where it takes the place of the source
+    #[arg(long, conflicts_with = "verify")]
+    no_verify: bool,
     /// Let the output take the place of the source
     #[arg(long)]
     in_place: bool,
@@ -179,12 +183,22 @@ pub(crate) fn finish(
         sink,
         threads: global.threads(),
         arrangement: args.arrangement.arrangement(),
-        verify: args.verify,
     };
+    let is_verified = args.verify || (replace && !args.no_verify);
     let bar = Bar::new(global, report.doing, plan.data_bytes());
-    let written = format::write(&converted.checkpoint, target, &write_options, &bar)
+    let mut verified = None;
+    let mut check = |found: &[Tensor]| {
+        verified = Some(verify::verify(global, &converted.checkpoint, found)?);
+        Ok(())
+    };
+    let check: Option<format::Check<'_>> = match is_verified {
+        true => Some(&mut check),
+        false => None,
+    };
+    let written = format::write_checked(&converted.checkpoint, target, &write_options, &bar, check)
         .map_err(|error| error.in_file(path))?;
     drop(bar);
+    report.verified = verified;
     if !args.weights_only && is_folder(report.source) {
         let special = companions::Special {
             skips: report.skips,
@@ -200,11 +214,13 @@ pub(crate) fn finish(
     }
     say_losses(global, target, converted, &written.losses);
     report.losses = Some(written.losses);
-    report.verified = args.verify.then_some(true);
     match global.format() {
         Format::Json => global.emit(|out| report.write(global, out))?,
         _ => {
             report.say_done(global);
+            if args.verify {
+                report.add_verified(target);
+            }
             if report.page.is_some() {
                 global.emit(|out| report.write_page(global, out))?;
             }

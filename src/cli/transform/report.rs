@@ -1,9 +1,11 @@
 //! What was done to a checkpoint's tensors, for people and programs.
 
+use super::verify;
 use crate::cli::args::{Format, Global};
 use ckpt::dtype::cast::Losses;
 use ckpt::format::Output;
 use ckpt::op::convert::Converted;
+use ckpt::op::verify::Verified;
 use ckpt::report::{self, Page};
 use ckpt::text::{grouped, human_bytes};
 use serde_json::{Map, Value as Json, json};
@@ -41,7 +43,8 @@ pub(crate) struct Report<'a> {
     pub(crate) page: Option<Page>,
     pub(super) outputs: Vec<Output>,
     pub(super) losses: Option<Vec<Losses>>,
-    pub(super) verified: Option<bool>,
+    /// How each tensor relates to its source, if it was read back.
+    pub(super) verified: Option<Vec<Verified>>,
 }
 
 impl<'a> Report<'a> {
@@ -85,6 +88,19 @@ impl Report<'_> {
         }
     }
 
+    /// Appends what reading back found to what people see.
+    pub(super) fn add_verified(&mut self, target: &Path) {
+        let found = self.verified.as_ref();
+        let blocks = found.map(|verified| verify::blocks(self.converted, verified));
+        if let Some(blocks) = blocks.filter(|blocks| !blocks.is_empty()) {
+            let page = self.page.get_or_insert_with(|| Page {
+                title: target.to_string_lossy().into_owned(),
+                blocks: Vec::new(),
+            });
+            page.blocks.extend(blocks);
+        }
+    }
+
     pub(super) fn write_page(&self, global: &Global, out: &mut dyn Write) -> io::Result<()> {
         let Some(page) = &self.page else {
             return Ok(());
@@ -109,7 +125,7 @@ impl Report<'_> {
             "outputs": outputs,
             "tensors": self.tensors(),
             "dropped": dropped,
-            "verified": self.verified,
+            "verified": self.verified.as_ref().map(|_| true),
         });
         if let Json::Object(entries) = &mut object {
             entries.extend(self.more.clone());
@@ -124,7 +140,7 @@ impl Report<'_> {
             .map(|(index, (tensor, change))| {
                 // Before anything is cast, nobody knows what that loses.
                 let losses = self.losses.as_ref().and_then(|losses| losses.get(index));
-                json!({
+                let mut row = json!({
                     "name": tensor.name,
                     "from": {
                         "name": (self.source_name)(&change.from_name),
@@ -137,7 +153,12 @@ impl Report<'_> {
                     "overflow": losses.map(|losses| losses.overflow),
                     "underflow": losses.map(|losses| losses.underflow),
                     "nan": losses.map(|losses| losses.nan),
-                })
+                });
+                let verified = self.verified.as_ref().and_then(|all| all.get(index));
+                if let (Some(verified), Json::Object(entries)) = (verified, &mut row) {
+                    entries.insert("verify".to_owned(), verify::json(verified));
+                }
+                row
             })
             .collect()
     }
@@ -210,7 +231,7 @@ impl Report<'_> {
                 "{}: written, {}{}",
                 output.path.display(),
                 human_bytes(output.bytes),
-                if self.verified == Some(true) {
+                if self.verified.is_some() {
                     ", verified"
                 } else {
                     ""

@@ -7,8 +7,8 @@
 pub(in crate::format) mod layout;
 mod moving;
 mod plan;
+mod read_back;
 mod shards;
-mod verify;
 
 pub use plan::{Arrangement, Output, Plan, dtypes_of_target, plan, ties_of_target};
 pub use shards::{Cut, ShardOrder};
@@ -16,7 +16,7 @@ pub use shards::{Cut, ShardOrder};
 use crate::dtype::cast::Losses;
 use crate::error::{Error, Kind, Result};
 use crate::io::{Sink, SinkOptions, file_exists, free_space, remove_file};
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Tensor};
 use crate::parallel::Progress;
 use std::path::{Path, PathBuf};
 
@@ -29,8 +29,6 @@ pub struct WriteOptions {
     pub threads: usize,
     /// How tensors are spread over files and lie in them.
     pub arrangement: Arrangement,
-    /// Read everything back before the outputs get their names.
-    pub verify: bool,
 }
 
 /// What was written.
@@ -51,13 +49,31 @@ pub struct Written {
 /// alias. The bytes are the same for any number of threads.
 ///
 /// Errors: those of [`plan`]; `Usage` if an output exists and may not be replaced; `Io` if the
-/// disk is full, or if `verify` finds other bytes than were meant; whatever reading the tensors
-/// gives. After an error nothing stands that did not stand before.
+/// disk is full; whatever reading the tensors gives. After an error nothing stands that did not
+/// stand before.
 pub fn write(
     checkpoint: &Checkpoint,
     target: &Path,
     options: &WriteOptions,
     progress: &dyn Progress,
+) -> Result<Written> {
+    write_checked(checkpoint, target, options, progress, None)
+}
+
+/// Looks at the tensors of the outputs as their own reader finds them, one for each of the
+/// checkpoint, before the outputs get their names; after an error they get none.
+pub type Check<'a> = &'a mut dyn FnMut(&[Tensor]) -> Result<()>;
+
+/// As [`write`], with a look at what was written.
+///
+/// Errors: those of [`write`] and of `check`; `Io` if the outputs' own reader finds a tensor
+/// missing or of another dtype or shape.
+pub fn write_checked(
+    checkpoint: &Checkpoint,
+    target: &Path,
+    options: &WriteOptions,
+    progress: &dyn Progress,
+    check: Option<Check<'_>>,
 ) -> Result<Written> {
     let plan = plan(checkpoint, target, &options.arrangement)?;
     check_space(&plan)?;
@@ -74,8 +90,8 @@ pub fn write(
         None => None,
     };
     let losses = moving::move_bytes(&plan, &sinks, checkpoint, options.threads, progress)?;
-    if options.verify {
-        verify::verify(&plan, &sinks, checkpoint, options.threads)?;
+    if let Some(check) = check {
+        check(&read_back::read_back(&plan, &sinks, checkpoint)?)?;
     }
     let stale = plan.stale()?;
     sinks.extend(index);

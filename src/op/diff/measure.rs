@@ -4,21 +4,15 @@
 //! bytes mean the same are compared as bytes first: a piece that is equal needs no arithmetic,
 //! unless another piece of its tensor differs; then it is measured after all, for the norms.
 
-use super::rows::RowOrder;
+use super::pair::{Chunk, Job, PIECE, Pair, Slot, decoders, slots};
 use super::tally::Tally;
 use super::tile::{self, TILE, Tolerance};
 use super::values::{Decoder, Numbers, Room, Width};
 use crate::error::{Error, Result};
 use crate::kernel::InstructionSet;
-use crate::model::Tensor;
 use crate::parallel::{self, Progress};
-use crate::stream::{Reader, Scratch};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Elements of a piece: what a thread takes at once.
-const PIECE: u64 = 1 << 20;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Elements that are read at once: 128 KiB of `f32` a side, so that both stay in the L2 cache.
 const CHUNK: u64 = 32 << 10;
@@ -27,35 +21,15 @@ const CHUNK: u64 = 32 << 10;
 const BATCH: u64 = 1 << 18;
 const BATCH_TENSORS: usize = 256;
 
-/// Two tensors of the same shape.
-#[derive(Debug)]
-pub(super) struct Job<'a> {
-    pub(super) a: &'a Tensor,
-    pub(super) b: &'a Tensor,
-    /// Where B keeps the rows of A, if elsewhere.
-    pub(super) rows: Option<RowOrder>,
-}
-
-impl Job<'_> {
-    fn pieces(&self) -> usize {
-        usize::try_from(self.a.elements().div_ceil(PIECE)).map_or(usize::MAX, |count| count.max(1))
-    }
-
-    fn byte_len(&self, elements: u64) -> u64 {
-        let bytes = |tensor: &Tensor| (tensor.dtype.bits() * elements as f64 / 8.0) as u64;
-        bytes(self.a) + bytes(self.b)
-    }
-}
-
 /// How pairs are measured.
 #[derive(Clone, Copy)]
-pub(super) struct How<'a> {
-    pub(super) instructions: InstructionSet,
-    pub(super) threads: usize,
-    pub(super) tolerance: Option<Tolerance>,
+pub(in crate::op) struct How<'a> {
+    pub(in crate::op) instructions: InstructionSet,
+    pub(in crate::op) threads: usize,
+    pub(in crate::op) tolerance: Option<Tolerance>,
     /// Whether equal pieces need arithmetic, too.
-    pub(super) with_norms: bool,
-    pub(super) progress: &'a dyn Progress,
+    pub(in crate::op) with_norms: bool,
+    pub(in crate::op) progress: &'a dyn Progress,
 }
 
 impl How<'_> {
@@ -76,7 +50,7 @@ struct Arithmetic {
 
 /// What was found about one pair.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(in crate::op) struct Outcome {
     /// Whether every bit is the same, and means the same.
     pub(super) is_identical: bool,
     /// Whether one is the other, cast.
@@ -84,7 +58,7 @@ pub(super) struct Outcome {
     /// Whether every element is within the tolerance.
     pub(super) is_near: bool,
     /// Empty if identical.
-    pub(super) tally: Tally,
+    pub(in crate::op) tally: Tally,
 }
 
 /// What was found about one piece.
@@ -100,7 +74,7 @@ struct Piece {
 /// Measures every pair; one that cannot be read is an error of its own.
 ///
 /// Errors: threads that cannot be started.
-pub(super) fn measure(jobs: &[Job<'_>], how: How<'_>) -> Result<Vec<Result<Outcome>>> {
+pub(in crate::op) fn measure(jobs: &[Job<'_>], how: How<'_>) -> Result<Vec<Result<Outcome>>> {
     let skip = if how.with_norms {
         Skip::Nothing
     } else {
@@ -213,46 +187,10 @@ fn batches(jobs: &[Job<'_>], pieces: &[(usize, usize)]) -> Vec<Range<usize>> {
     batches
 }
 
-/// An open pair, for as long as pieces of it remain.
-#[derive(Debug, Default)]
-struct Slot<'a> {
-    pair: Mutex<Option<Arc<Pair<'a>>>>,
-    remaining: AtomicUsize,
-}
-
-fn slots<'a>(jobs: &[Job<'a>], pieces: &[(usize, usize)]) -> Vec<Slot<'a>> {
-    let mut slots: Vec<Slot<'a>> = jobs.iter().map(|_| Slot::default()).collect();
-    for &(job, _) in pieces {
-        *slots[job].remaining.get_mut() += 1;
-    }
-    slots
-}
-
-impl<'a> Slot<'a> {
-    fn open(&self, job: &Job<'a>) -> Result<Arc<Pair<'a>>> {
-        let mut pair = self.pair.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pair) = &*pair {
-            return Ok(Arc::clone(pair));
-        }
-        let opened = Arc::new(Pair::open(job)?);
-        *pair = Some(Arc::clone(&opened));
-        Ok(opened)
-    }
-
-    fn release(&self) {
-        if self.remaining.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *self.pair.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-    }
-}
-
 /// What one thread keeps.
 #[derive(Debug, Default)]
 struct Buffers {
-    a: Vec<u8>,
-    b: Vec<u8>,
-    row: Vec<u8>,
-    scratch: Scratch,
+    chunk: Chunk,
     tile: TileBuffers,
 }
 
@@ -265,32 +203,7 @@ struct TileBuffers {
     b_numbers: Numbers,
 }
 
-/// Two tensors, ready to be read.
-#[derive(Debug)]
-struct Pair<'a> {
-    a: Reader<'a>,
-    b: Reader<'a>,
-    rows: Option<RowOrder>,
-    /// `None` if the elements cannot be read as numbers; their bytes may still be equal.
-    decoders: Option<(Decoder, Decoder)>,
-    /// Whether equal bytes mean equal numbers.
-    is_like: bool,
-}
-
-impl<'a> Pair<'a> {
-    fn open(job: &Job<'a>) -> Result<Pair<'a>> {
-        let (a, b) = (Reader::open(job.a)?, Reader::open(job.b)?);
-        let decoders = decoders(job.a, job.b).ok();
-        let is_like = job.a.dtype == job.b.dtype;
-        Ok(Pair {
-            a,
-            b,
-            rows: job.rows,
-            decoders,
-            is_like,
-        })
-    }
-
+impl Pair<'_> {
     /// Measures the elements of `range`, which starts at a multiple of [`TILE`].
     fn measure(
         &self,
@@ -304,8 +217,8 @@ impl<'a> Pair<'a> {
         let mut first = range.start;
         while first < range.end {
             let count = CHUNK.min(range.end - first);
-            self.read(first, count, buffers)?;
-            if is_equal && buffers.a == buffers.b {
+            self.read(first, count, &mut buffers.chunk)?;
+            if is_equal && buffers.chunk.a == buffers.chunk.b {
                 first += count;
                 continue;
             }
@@ -314,7 +227,8 @@ impl<'a> Pair<'a> {
                 first = range.start;
                 continue;
             }
-            let Buffers { a, b, tile, .. } = &mut *buffers;
+            let Buffers { chunk, tile } = &mut *buffers;
+            let (a, b) = (&chunk.a, &chunk.b);
             let pass = match &mut pass {
                 Some(pass) => pass,
                 none => none.insert(Pass::new(self, skip, arithmetic)?),
@@ -333,23 +247,6 @@ impl<'a> Pair<'a> {
             },
         })
     }
-
-    fn read(&self, first: u64, count: u64, buffers: &mut Buffers) -> Result<()> {
-        let Buffers {
-            a, b, row, scratch, ..
-        } = buffers;
-        self.a.read(first, count, a, scratch)?;
-        match &self.rows {
-            None => self.b.read(first, count, b, scratch).map(|_| ()),
-            Some(rows) => rows.read(&self.b, first, count, b, row, scratch),
-        }
-    }
-}
-
-fn decoders(a: &Tensor, b: &Tensor) -> Result<(Decoder, Decoder)> {
-    let of =
-        |tensor: &Tensor| Decoder::of(tensor.dtype).map_err(|error| error.in_tensor(&tensor.name));
-    Ok((of(a)?, of(b)?))
 }
 
 /// The arithmetic over one piece.
@@ -376,7 +273,11 @@ impl<'p> Pass<'p> {
             is_single: a.width == Width::Single && b.width == Width::Single,
             piece: Piece {
                 is_identical: pair.is_like && skip == Skip::Nothing,
-                is_rounded: [a.can_round(b), b.can_round(a)],
+                // What was written is known to be rounded, if it is.
+                is_rounded: match pair.is_written() {
+                    false => [a.can_round(b), b.can_round(a)],
+                    true => [false; 2],
+                },
                 is_near: arithmetic.tolerance.is_some(),
                 tally: Tally::default(),
             },

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | which tensor is which | `match_names`, `gguf_names` |
 //! | one word for how two tensors relate | `verdict` |
-//! | reading pairs piece by piece | `measure`, `rows` |
+//! | reading pairs piece by piece | `measure`, `pair`, `rows` |
 //! | bytes as numbers, and the numbers compared | `values`, `tile` |
 //! | sums, and the metrics that follow | `tally` |
 //! | rows merged by layer, module or dtype | `groups` |
@@ -13,12 +13,13 @@
 pub(super) mod gguf_names;
 mod groups;
 mod match_names;
-mod measure;
+pub(in crate::op) mod measure;
 mod metadata;
+pub(in crate::op) mod pair;
 mod rows;
-mod tally;
+pub(in crate::op) mod tally;
 mod tile;
-mod values;
+pub(in crate::op) mod values;
 mod verdict;
 
 pub use crate::op::rename::Rename;
@@ -38,7 +39,8 @@ use crate::parallel::Progress;
 use crate::stream::Reader;
 use crate::text::natural_order;
 use match_names::{Names, match_names};
-use measure::{How, Job, Outcome};
+use measure::{How, Outcome};
+use pair::Job;
 use rows::{RowOrder, Stored};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -335,6 +337,7 @@ fn fill(
             a: new_a.as_ref().unwrap_or(a),
             b: new_b.as_ref().unwrap_or(b),
             rows: orders[place],
+            meant: None,
         })
         .collect();
     let outcomes = measure::measure(&jobs, how)?;
@@ -381,7 +384,7 @@ fn same_integers(pairs: &[(&Tensor, &Tensor)], how: How<'_>) -> Result<Vec<bool>
     for (place, &(a, b)) in pairs.iter().enumerate() {
         if a.dtype == b.dtype && is_quantized_alike(a, b) {
             places.push(place);
-            jobs.push(Job { a, b, rows: None });
+            jobs.push(Job::of(a, b));
         }
     }
     for (place, is_equal) in places
@@ -507,10 +510,7 @@ fn find_transposed(rows: &mut [Row], pairs: &[Pair<'_>], how: How<'_>) -> Result
             views.push((a, view));
         }
     }
-    let jobs: Vec<Job<'_>> = views
-        .iter()
-        .map(|(a, b)| Job { a, b, rows: None })
-        .collect();
+    let jobs: Vec<Job<'_>> = views.iter().map(|(a, b)| Job::of(a, b)).collect();
     let found = measure::are_equal(&jobs, how.threads)?;
     for (place, _) in places
         .into_iter()

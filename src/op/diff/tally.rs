@@ -85,7 +85,7 @@ pub(super) fn scale(value: f64, exponent: i32) -> f64 {
 
 /// Counts and sums over pairs of elements. Only pairs that are finite in both enter sums.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Tally {
+pub(in crate::op) struct Tally {
     /// Pairs that are finite in both.
     pub(super) finite: u64,
     /// Of those, how many differ.
@@ -114,7 +114,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Adds the pairs that follow those counted so far.
-    pub(super) fn add(&mut self, next: &Tally) {
+    pub(in crate::op) fn add(&mut self, next: &Tally) {
         self.finite += next.finite;
         self.changed += next.changed;
         self.both_nan += next.both_nan;
@@ -136,6 +136,23 @@ impl Tally {
         self.products.add(next.products);
     }
 
+    /// As of elements that are `factor` times as large.
+    pub(in crate::op) fn scaled(mut self, factor: f64) -> Tally {
+        let squared = factor * factor;
+        let sums = [
+            (&mut self.abs, factor),
+            (&mut self.squares, squared),
+            (&mut self.a_squares, squared),
+            (&mut self.b_squares, squared),
+            (&mut self.products, squared),
+        ];
+        for (sum, factor) in sums {
+            sum.value *= factor;
+        }
+        self.max_abs *= factor;
+        self
+    }
+
     /// Whether every pair is equal; NaN equals NaN.
     pub(super) fn is_equal(&self) -> bool {
         self.changed == 0 && self.non_finite == 0
@@ -151,7 +168,7 @@ impl Tally {
     }
 
     /// The metrics that people read.
-    pub(super) fn metrics(&self) -> Metrics {
+    pub(in crate::op) fn metrics(&self) -> Metrics {
         let some = |value: f64| (self.finite > 0).then_some(value);
         Metrics {
             changed: Some(self.changed + self.non_finite),
@@ -221,7 +238,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// The metrics of a tensor and its equal, bit for bit, whatever it holds.
-    pub(super) const IDENTICAL: Metrics = Metrics {
+    pub(in crate::op) const IDENTICAL: Metrics = Metrics {
         changed: Some(0),
         max_abs: Some(0.0),
         max_abs_at: None,

@@ -39,14 +39,14 @@ pub(super) struct Room {
 
 /// Reads the elements of one dtype as numbers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Decoder {
+pub(in crate::op) struct Decoder {
     pub(super) dtype: DType,
     pub(super) width: Width,
 }
 
 impl Decoder {
     /// Errors: `Unsupported` for a type that nothing here reads as numbers.
-    pub(super) fn of(dtype: DType) -> Result<Decoder> {
+    pub(in crate::op) fn of(dtype: DType) -> Result<Decoder> {
         let width = match (dtype, dtype.class()) {
             (DType::F64 | DType::I32 | DType::U32, _) => Width::Double,
             (DType::I64 | DType::U64, _) => Width::Integer,

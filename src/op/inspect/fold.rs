@@ -33,6 +33,8 @@ pub struct Row {
     pub elements: u64,
     /// The place of the first among the tensors.
     pub first: usize,
+    /// The places of all, ascending.
+    pub members: Vec<usize>,
 }
 
 /// The numbers that were cut out of one name, and the tensor's place.
@@ -107,6 +109,7 @@ fn row(tensors: &[Tensor], grid: &Grid, runs: usize) -> Row {
         bytes: all().map(stored_bytes).sum(),
         elements: all().map(Tensor::elements).fold(0, u64::saturating_add),
         first: grid.tensors[0],
+        members: grid.tensors.clone(),
     }
 }
 
