@@ -11,6 +11,7 @@ use ckpt::model::{Checkpoint, Level};
 use ckpt::op::convert;
 use ckpt::op::root::{self, Choice};
 use ckpt::op::rules::{Rules, Wanted};
+use ckpt::op::select;
 use ckpt::{Error, Result};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -23,12 +24,15 @@ pub(crate) struct Args {
     #[arg(value_name = "SRC")]
     source: PathBuf,
     /// The file to write, of the format that its extension says (`.safetensors`, `.gguf`, `.pt`, `.pth`, `.bin`, `.ckpt`, `.npz`, `.npy`); or a folder to write a safetensors file into
-    #[arg(value_name = "DST")]
-    target: PathBuf,
+    #[arg(value_name = "DST", required_unless_present = "in_place")]
+    target: Option<PathBuf>,
     /// Sets an entry of the metadata; the type is one of GGUF's (`u32`, `f32`, `bool`, `str` ...)
     /// or the one that the entry has; repeatable
     #[arg(long, value_name = "KEY=VALUE[:TYPE]")]
     metadata: Vec<String>,
+    /// Removes the entries of the metadata whose keys match; repeatable
+    #[arg(long, value_name = "GLOB")]
+    metadata_remove: Vec<String>,
     /// Leave out tensors whose source name matches; repeatable
     #[arg(long, value_name = "GLOB")]
     drop: Vec<String>,
@@ -44,13 +48,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     global.require_format("convert", &[Format::Table, Format::Json])?;
-    let target = target_path(&args.source, &args.target);
+    let target = args.target.as_ref().unwrap_or(&args.source);
+    let target = target_path(&args.source, target);
     let mut options = args.write.options(&target, global.threads())?;
     let rules = args.rules.rules(&args.drop)?;
     let checkpoint = format::open_for(&args.source, &target)?;
     let mut chosen = choose(checkpoint, args, global)?;
-    metadata::set(&mut chosen.checkpoint, &args.metadata)?;
     let path = chosen.checkpoint.path.clone();
+    let removed = select::remove_metadata(&mut chosen.checkpoint, &args.metadata_remove);
+    removed.map_err(|error| error.in_file(&path))?;
+    metadata::set(&mut chosen.checkpoint, &args.metadata)?;
+    args.write.tie(&mut chosen.checkpoint, &target, global)?;
     options.wanted = apply(&rules, &mut chosen, global)?;
     let lossless = args
         .write
@@ -74,6 +82,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     report
         .more
         .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));
+    report.edits_metadata = !args.metadata.is_empty() || !args.metadata_remove.is_empty();
     transform::finish(report, &target, &args.write, global)
 }
 

@@ -42,8 +42,8 @@ pub use examine::{Examined, examine, scan};
 pub use texts::{Text, read_texts};
 pub use write::layout::{Layout, Order, Part, Splits, Ties, Writer};
 pub use write::{
-    Arrangement, Check, Cut, Output, Plan, ShardOrder, WriteOptions, Written, dtypes_of_target,
-    plan, ties_of_target, write, write_checked,
+    Arrangement, Check, Cut, Edit, Output, Plan, ShardOrder, WriteOptions, Written,
+    dtypes_of_target, plan, plan_edit, ties_of_target, write, write_checked,
 };
 
 use crate::error::{Error, Result};

@@ -25,7 +25,7 @@ pub use folder::{
     read_small_text, remove_file,
 };
 pub use inflate::{Codec, Packed, inflate, inflate_stream};
-pub use sink::{Sink, SinkOptions};
+pub use sink::{Sink, SinkOptions, overwrite};
 pub use source::Source;
 
 /// Which end of a number comes first.

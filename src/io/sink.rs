@@ -227,6 +227,19 @@ impl Sink {
     }
 }
 
+/// Writes `bytes` over those at `offset` of the file at `path`, in one go.
+///
+/// Errors: `Io` if the file may not be written or the disk fails.
+pub fn overwrite(path: &Path, offset: u64, bytes: &[u8], sync: bool) -> Result<()> {
+    let written = || {
+        let file = File::options().write(true).open(path)?;
+        write_file_at(&file, offset, bytes)?;
+        if sync { file.sync_data() } else { Ok(()) }
+    };
+    let failed = |e| Error::io(format!("cannot write {} bytes", bytes.len()), e);
+    written().map_err(|e| failed(e).in_file(&path.to_string_lossy()))
+}
+
 fn exists(name: &str) -> Error {
     Error::usage("exists already and is not overwritten")
         .in_file(name)

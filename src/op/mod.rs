@@ -19,6 +19,7 @@ pub mod schema;
 pub mod select;
 pub mod show;
 pub mod stats;
+pub mod tie;
 pub mod verify;
 mod work;
 pub mod workflow;

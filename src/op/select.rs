@@ -170,6 +170,25 @@ impl Root {
     }
 }
 
+/// Takes the entries of the metadata whose keys match one of `patterns`, globs or `re:...`.
+///
+/// Errors: `Usage` for a pattern that cannot be read or matches nothing.
+pub fn remove_metadata(checkpoint: &mut Checkpoint, patterns: &[String]) -> Result<()> {
+    for text in patterns {
+        let pattern = Pattern::read(text)?;
+        let stays = |key: &str| !pattern.matches(key);
+        let before = checkpoint.metadata.len();
+        checkpoint.metadata.retain(|(key, _)| stays(key));
+        checkpoint.metadata_types.retain(|(key, _)| stays(key));
+        checkpoint.stored_metadata.retain(|(key, _)| stays(key));
+        if checkpoint.metadata.len() == before {
+            let error = Error::usage(format!("pattern `{text}` matches no key of the metadata"));
+            return Err(error.with_hint("`ckpt inspect --metadata` shows them"));
+        }
+    }
+    Ok(())
+}
+
 impl Pattern {
     /// Reads a glob, or a regular expression after `re:`.
     pub(super) fn read(text: &str) -> Result<Pattern> {

@@ -23,6 +23,9 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// What was not touched.
+    pub const IDENTICAL: Verified = Verified { tally: None };
+
     /// Whether every bit is the source's.
     pub fn is_identical(&self) -> bool {
         self.tally.is_none()

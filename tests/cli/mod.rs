@@ -3,6 +3,7 @@
 mod audit;
 mod convert;
 mod diff;
+mod edit;
 mod hash;
 mod imatrix;
 mod inputs;

@@ -339,7 +339,8 @@ fn notes_what_is_odd_but_readable() {
     let builder = Builder::new(3);
     let inner = [builder.array(U8, 1, &[1]), builder.array(U8, 2, &[2, 3])].concat();
     let nested = builder.array(ARRAY, 2, &inner);
-    let shape = builder.array(I32, 1, &[8, 0, 0, 0]);
+    // Another number of elements, so it is not given back.
+    let shape = builder.array(I32, 1, &[9, 0, 0, 0]);
     let broken = builder.text(b"llama\0");
     let mut bytes = builder
         .entry("nested", ARRAY, &nested)

@@ -3,6 +3,7 @@
 mod gguf;
 mod imatrix;
 mod numpy;
+mod original;
 mod pytorch;
 mod safetensors;
 mod sharded;

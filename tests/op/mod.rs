@@ -17,6 +17,7 @@ mod schema;
 mod select;
 mod show;
 mod stats;
+mod tie;
 mod verify;
 mod workflow;
 

@@ -112,7 +112,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     drop(bar);
     global.say_notes(&path, &pruned.notes, Level::Info);
     say_weights(global, &path, &pruned, options.weights);
-    let checkpoint = std::mem::take(&mut pruned.checkpoint);
+    let mut checkpoint = std::mem::take(&mut pruned.checkpoint);
+    args.write.tie(&mut checkpoint, &target, global)?;
     let names: HashMap<String, String> = checkpoint
         .tensors
         .iter()

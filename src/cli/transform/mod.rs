@@ -16,12 +16,13 @@ use super::progress::Bar;
 use super::{Status, companions};
 use arrangement::ArrangementArgs;
 use ckpt::dtype::cast::{self, Losses, Overflow};
-use ckpt::format::{self, Plan, Ties, WriteOptions};
+use ckpt::format::{self, Edit, Output, Plan, Ties, WriteOptions};
 use ckpt::io::{SinkOptions, is_folder};
 use ckpt::model::{Checkpoint, Tensor};
 use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied};
 use ckpt::op::rules::Wanted;
-use ckpt::op::scale;
+use ckpt::op::verify::Verified;
+use ckpt::op::{scale, tie};
 use ckpt::text::{grouped, human_bytes};
 use ckpt::{DType, Error, Result};
 use clap::ValueEnum;
@@ -44,7 +45,7 @@ pub(crate) struct WriteArgs {
     /// Weigh errors of the k-quants (Q2_K to Q6_K) by an importance matrix, as llama.cpp's `imatrix` makes it: `.dat` or GGUF
     #[arg(long, value_name = "FILE")]
     imatrix: Option<PathBuf>,
-    /// What becomes of tensors that share their bytes
+    /// What becomes of tensors that share their bytes; `content` also finds matrices that only have equal ones
     #[arg(long, value_name = "HOW", value_enum, default_value_t = TiedArg::Alias)]
     tied: TiedArg,
     #[command(flatten)]
@@ -112,12 +113,45 @@ enum TiedArg {
     Alias,
     /// Written again under each name
     Clone,
+    /// As `alias`, and matrices of equal bytes too
+    Content,
+    /// Not written: an error that names them
+    Error,
 }
 
 impl WriteArgs {
     /// Whether nothing is to be written.
     pub(crate) fn is_dry_run(&self) -> bool {
         self.dry_run
+    }
+
+    /// Does with tied tensors what is wanted before anything is converted.
+    pub(crate) fn tie(
+        &self,
+        checkpoint: &mut Checkpoint,
+        target: &Path,
+        global: &Global,
+    ) -> Result<()> {
+        if matches!(self.tied, TiedArg::Error) {
+            return tie::refuse(checkpoint).map_err(|error| error.in_file(&checkpoint.path));
+        }
+        let is_content = matches!(self.tied, TiedArg::Content);
+        if format::ties_of_target(target)? != Ties::Copies {
+            if is_content {
+                let bar = Bar::new(global, "comparing", tie::bytes_to_read(checkpoint));
+                tie::by_content(checkpoint, global.threads(), &bar)?;
+            }
+            return Ok(());
+        }
+        let tied = checkpoint.tensors.iter().filter(|t| t.tied_to.is_some());
+        let count = tied.count();
+        if is_content || (count > 0 && matches!(self.tied, TiedArg::Alias)) {
+            let (path, count) = (&checkpoint.path, grouped(count as u64));
+            global.say(&format!(
+                "{path}: the format of the output has no second names: {count} tensors that share bytes are written again"
+            ));
+        }
+        Ok(())
     }
 
     /// What becomes of the tensors' elements in a file called `target`.
@@ -146,7 +180,7 @@ impl WriteArgs {
             scaling,
             tied: match (self.tied, format::ties_of_target(target)?) {
                 (TiedArg::Clone, _) | (_, Ties::Copies) => Tied::Clone,
-                (TiedArg::Alias, _) => Tied::Alias,
+                _ => Tied::Alias,
             },
             holds: format::dtypes_of_target(target)?,
             importance: self.imatrix.as_deref().map(imatrix::open).transpose()?,
@@ -171,6 +205,13 @@ pub(crate) fn finish(
     say_changes(global, path, converted, &plan);
     let replace = check_in_place(args, report.source, &converted.checkpoint, &plan)?;
     report.outputs = plan.outputs();
+    let edit = plan_edit(&report, replace, target)?;
+    if let Some(edit) = &edit {
+        report.outputs = vec![Output {
+            path: target.to_owned(),
+            bytes: edit.file_bytes(),
+        }];
+    }
     if args.dry_run {
         global.emit(|out| report.write(global, out))?;
         return Ok(Status::Done);
@@ -195,8 +236,30 @@ pub(crate) fn finish(
         true => Some(&mut check),
         false => None,
     };
-    let written = format::write_checked(&converted.checkpoint, target, &write_options, &bar, check)
-        .map_err(|error| error.in_file(path))?;
+    let checkpoint = &converted.checkpoint;
+    let (losses, stale) = match edit {
+        Some(edit) => {
+            let is_in_place = edit.bytes_in_place().is_some();
+            edit.apply(checkpoint, sink.sync, check)?;
+            if is_in_place && is_verified {
+                // Nobody touched them.
+                verified = Some(vec![Verified::IDENTICAL; checkpoint.tensors.len()]);
+            }
+            report.fate = match is_in_place {
+                true => "metadata changed in place",
+                false => "metadata changed, data copied as it lies",
+            };
+            (
+                vec![Losses::default(); checkpoint.tensors.len()],
+                Vec::new(),
+            )
+        }
+        None => {
+            let written = format::write_checked(checkpoint, target, &write_options, &bar, check);
+            let written = written.map_err(|error| error.in_file(path))?;
+            (written.losses, written.stale)
+        }
+    };
     drop(bar);
     report.verified = verified;
     if !args.weights_only && is_folder(report.source) {
@@ -206,14 +269,14 @@ pub(crate) fn finish(
         };
         companions::bring(global, report.source, target, sink, &special)?;
     }
-    for stale in &written.stale {
+    for stale in &stale {
         let name = stale.display();
         global.say(&format!(
             "{name}: warning: is no part of what was written now"
         ));
     }
-    say_losses(global, target, converted, &written.losses);
-    report.losses = Some(written.losses);
+    say_losses(global, target, converted, &losses);
+    report.losses = Some(losses);
     match global.format() {
         Format::Json => global.emit(|out| report.write(global, out))?,
         _ => {
@@ -227,6 +290,15 @@ pub(crate) fn finish(
         }
     }
     Ok(Status::Done)
+}
+
+/// How the metadata alone is changed, if nothing else is asked for and the file has room for it.
+fn plan_edit(report: &Report<'_>, replace: bool, target: &Path) -> Result<Option<Edit>> {
+    let canonical = |path: &Path| std::fs::canonicalize(path).ok();
+    if !replace || !report.edits_metadata || canonical(report.source) != canonical(target) {
+        return Ok(None);
+    }
+    format::plan_edit(&report.converted.checkpoint, target)
 }
 
 /// Inside `target`, if that is a folder.

@@ -41,6 +41,10 @@ pub(crate) struct Report<'a> {
     pub(crate) more: Map<String, Json>,
     /// More for people.
     pub(crate) page: Option<Page>,
+    /// Whether the metadata is what is to change, so that the rest may stay where it lies.
+    pub(crate) edits_metadata: bool,
+    /// What became of the outputs.
+    pub(super) fate: &'static str,
     pub(super) outputs: Vec<Output>,
     pub(super) losses: Option<Vec<Losses>>,
     /// How each tensor relates to its source, if it was read back.
@@ -67,6 +71,8 @@ impl<'a> Report<'a> {
             rewritten: Vec::new(),
             more: Map::new(),
             page: None,
+            edits_metadata: false,
+            fate: "written",
             outputs: Vec::new(),
             losses: None,
             verified: None,
@@ -228,8 +234,9 @@ impl Report<'_> {
     pub(super) fn say_done(&self, global: &Global) {
         for output in &self.outputs {
             global.say(&format!(
-                "{}: written, {}{}",
+                "{}: {}, {}{}",
                 output.path.display(),
+                self.fate,
                 human_bytes(output.bytes),
                 if self.verified.is_some() {
                     ", verified"

@@ -1,6 +1,7 @@
 //! Key-value pairs.
 
 use super::fields::{Fields, Tally, Text};
+use super::original;
 use super::types::ValueType;
 use crate::error::{Error, Result};
 use crate::format::ReadOptions;
@@ -15,9 +16,6 @@ pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
 /// The key that states another one.
 pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
 
-/// Of a tensor that was reshaped so that its rows are whole blocks: the shape it had.
-const ORIGINAL_SHAPE: &str = "comfy.gguf.orig_shape.";
-
 /// All key-value pairs of a file.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
@@ -30,7 +28,8 @@ pub(super) struct Metadata {
     pub(super) alignment: u64,
     altered_texts: Tally,
     nested_arrays: Tally,
-    original_shapes: Tally,
+    /// Keys of shapes that tensors had, and where they stand.
+    pub(super) original_shapes: Vec<(String, u64)>,
 }
 
 impl Metadata {
@@ -63,8 +62,8 @@ impl Metadata {
         if key.is_empty() {
             return Err(Error::malformed("a metadata key is empty").at(at));
         }
-        if key.starts_with(ORIGINAL_SHAPE) {
-            self.original_shapes.add(&key, at);
+        if key.starts_with(original::SHAPE) {
+            self.original_shapes.push((key.clone(), at));
         }
         let kind = read_type(fields)?;
         let start = fields.cursor.position();
@@ -117,7 +116,11 @@ impl Metadata {
             Level::Warning,
             "arrays of arrays, which ggml refuses",
         );
-        let reshaped = self.original_shapes.note(
+        let mut reshaped = Tally::default();
+        for (key, at) in &self.original_shapes {
+            reshaped.add(key, *at);
+        }
+        let reshaped = reshaped.note(
             "gguf-original-shape",
             Level::Info,
             "tensors that were reshaped when they were quantised; the metadata has their true shapes",

@@ -31,6 +31,7 @@
 mod encode;
 mod fields;
 mod metadata;
+mod original;
 mod read;
 pub(super) mod split;
 mod tensors;

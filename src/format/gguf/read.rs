@@ -3,6 +3,7 @@
 use super::MAGIC;
 use super::fields::Fields;
 use super::metadata::Metadata;
+use super::original;
 use super::tensors::{DataSection, Infos};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -28,12 +29,13 @@ pub(super) fn read(source: &Source, options: &ReadOptions) -> Result<Checkpoint>
         limits::METADATA_ENTRIES,
     )?;
 
-    let metadata = Metadata::read(&mut fields, entry_count, options)?;
+    let mut metadata = Metadata::read(&mut fields, entry_count, options)?;
     let mut faults = Faults::new(options);
     let mut infos = Infos::read(&mut fields, tensor_count, &mut faults)?;
     let header_end = fields.cursor.position();
     let section = data_section(&fields, metadata.alignment, tensor_count)?;
-    let tensors = infos.locate(&section, &mut faults)?;
+    let mut tensors = infos.locate(&section, &mut faults)?;
+    original::restore(&mut metadata, &mut tensors);
 
     let mut notes: Vec<Note> = metadata.notes().chain(infos.notes()).collect();
     notes.extend(trailing_bytes(&section, header_end, &tensors));

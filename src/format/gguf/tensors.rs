@@ -1,6 +1,7 @@
 //! Tensor infos, and whether their data lies in the file.
 
 use super::fields::{Fields, Tally};
+use super::original::GGML_NAME;
 use super::types::{removed_name, tensor_type};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -9,9 +10,6 @@ use crate::io::Source;
 use crate::limits;
 use crate::model::{Note, Payload, Shape, Storage, Tensor};
 use std::collections::HashSet;
-
-/// Bytes of a name that ggml keeps (`GGML_MAX_NAME` is 64, with the NUL).
-const GGML_NAME: usize = 63;
 
 /// Unknown type numbers of which a note is made.
 const UNKNOWN_TYPES: usize = 64;

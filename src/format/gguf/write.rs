@@ -8,13 +8,17 @@
 use super::MAGIC;
 use super::encode::{push_string, push_value};
 use super::metadata::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, alignment};
+use super::original::{self, GGML_NAME, LONG_NAME};
 use super::split;
 use super::types::{ValueType, tensor_number};
 use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
 use crate::format::{Layout, Part, Splits, Ties, Writer};
+use crate::io::Source;
 use crate::limits;
 use crate::model::{Bytes, Checkpoint, Storage, Tensor, Value};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// The version that is written.
 const VERSION: u32 = 3;
@@ -25,12 +29,6 @@ const QUANTIZATION_VERSION: &str = "general.quantization_version";
 
 /// The version of all quantised blocks in use (`GGML_QNT_VERSION`).
 const QUANTIZATION: i64 = 2;
-
-/// Bytes of a name that ggml keeps (`GGML_MAX_NAME` is 64, with the NUL).
-const GGML_NAME: usize = 63;
-
-/// Bytes of a name that programs keep which raise ggml's limit, such as ComfyUI-GGUF.
-const LONG_NAME: usize = 127;
 
 impl Writer for super::Gguf {
     fn dtypes(&self) -> Vec<DType> {
@@ -49,46 +47,67 @@ impl Writer for super::Gguf {
         part.check_names()?;
         let mut notes = Vec::new();
         let entries = entries(part, &mut notes)?;
-        let alignment = match find(&entries, ALIGNMENT_KEY) {
-            Some(entry) => alignment(&entry.value)?,
-            None => DEFAULT_ALIGNMENT,
-        };
-        let mut header = MAGIC.to_vec();
-        header.extend_from_slice(&VERSION.to_le_bytes());
-        header.extend_from_slice(&(part.tensors.len() as u64).to_le_bytes());
-        header.extend_from_slice(&(entries.len() as u64).to_le_bytes());
-        for entry in &entries {
-            entry.push(&mut header)?;
-        }
-        let mut places = Vec::with_capacity(part.tensors.len());
-        let mut end = 0u64;
-        for tensor in &part.tensors {
-            let bytes =
-                push_info(&mut header, tensor, end).map_err(|e| e.in_tensor(&tensor.name))?;
-            check_room(&header)?;
-            places.push(end);
-            let after = end.checked_add(bytes);
-            let after = after.and_then(|after| after.checked_next_multiple_of(alignment));
-            end = after.ok_or_else(|| Error::limit("the tensors have more than 2^64 bytes"))?;
-        }
-        notes.extend(long_names(&part.tensors));
-        // Without tensors there is no section of data, and no padding before it.
-        let start = match part.tensors.is_empty() {
-            true => Some(header.len() as u64),
-            false => (header.len() as u64).checked_next_multiple_of(alignment),
-        };
-        let start = start.filter(|start| *start <= limits::GGUF_HEADER);
-        let start = start.ok_or_else(|| too_large(alignment))?;
-        header.resize(usize::try_from(start).unwrap_or(usize::MAX), 0);
-        Ok(Layout {
-            header,
-            archive: None,
-            offsets: places.iter().map(|at| start.saturating_add(*at)).collect(),
-            order: (0..places.len()).collect(),
-            len: start.saturating_add(end),
-            notes,
-        })
+        arrange(part, &entries, notes)
     }
+
+    fn edit(&self, part: &Part<'_>, source: &Source) -> Result<Option<Vec<u8>>> {
+        // Data of other versions may lie in another byte order.
+        if source.read_prefix(0, 8)? != [MAGIC, &VERSION.to_le_bytes()[..]].concat() {
+            return Ok(None);
+        }
+        let mut entries = Vec::new();
+        carried(part.checkpoint, &mut entries, &mut Vec::new())?;
+        add_originals(&part.tensors, &mut entries);
+        let layout = arrange(part, &entries, Vec::new())?;
+        let stays = |(tensor, offset): (&&Tensor, &u64)| {
+            let extent = tensor.payload.extent();
+            extent.is_none_or(|(source, start, _)| source.file_offset(start) == *offset)
+        };
+        let stay = part.tensors.iter().zip(&layout.offsets).all(stays);
+        Ok(stay.then_some(layout.header))
+    }
+}
+
+/// Where everything goes, after `entries`.
+fn arrange(part: &Part<'_>, entries: &[Entry<'_>], mut notes: Vec<String>) -> Result<Layout> {
+    let alignment = match find(entries, ALIGNMENT_KEY) {
+        Some(entry) => alignment(&entry.value)?,
+        None => DEFAULT_ALIGNMENT,
+    };
+    let mut header = MAGIC.to_vec();
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&(part.tensors.len() as u64).to_le_bytes());
+    header.extend_from_slice(&(entries.len() as u64).to_le_bytes());
+    for entry in entries {
+        entry.push(&mut header)?;
+    }
+    let mut places = Vec::with_capacity(part.tensors.len());
+    let mut end = 0u64;
+    for tensor in &part.tensors {
+        let bytes = push_info(&mut header, tensor, end).map_err(|e| e.in_tensor(&tensor.name))?;
+        check_room(&header)?;
+        places.push(end);
+        let after = end.checked_add(bytes);
+        let after = after.and_then(|after| after.checked_next_multiple_of(alignment));
+        end = after.ok_or_else(|| Error::limit("the tensors have more than 2^64 bytes"))?;
+    }
+    notes.extend(remarks(&part.tensors));
+    // Without tensors there is no section of data, and no padding before it.
+    let start = match part.tensors.is_empty() {
+        true => Some(header.len() as u64),
+        false => (header.len() as u64).checked_next_multiple_of(alignment),
+    };
+    let start = start.filter(|start| *start <= limits::GGUF_HEADER);
+    let start = start.ok_or_else(|| too_large(alignment))?;
+    header.resize(usize::try_from(start).unwrap_or(usize::MAX), 0);
+    Ok(Layout {
+        header,
+        archive: None,
+        offsets: places.iter().map(|at| start.saturating_add(*at)).collect(),
+        order: (0..places.len()).collect(),
+        len: start.saturating_add(end),
+        notes,
+    })
 }
 
 fn check_room(header: &[u8]) -> Result<()> {
@@ -106,7 +125,7 @@ fn too_large(found: u64) -> Error {
 
 /// One key-value pair.
 struct Entry<'a> {
-    key: &'a str,
+    key: Cow<'a, str>,
     value: Value,
     kind: &'a str,
     /// The value's bytes in a GGUF source.
@@ -114,9 +133,9 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn new(key: &'a str, value: Value, kind: &'a str) -> Entry<'a> {
+    fn new(key: impl Into<Cow<'a, str>>, value: Value, kind: &'a str) -> Entry<'a> {
         Entry {
-            key,
+            key: key.into(),
             value,
             kind,
             stored: None,
@@ -124,7 +143,7 @@ impl<'a> Entry<'a> {
     }
 
     fn push(&self, header: &mut Vec<u8>) -> Result<()> {
-        let of_key = |error: Error| error.in_member(self.key);
+        let of_key = |error: Error| error.in_member(&self.key);
         push_string(header, self.key.as_bytes());
         let Some(stored) = self.stored else {
             push_value(header, &self.value, self.kind).map_err(of_key)?;
@@ -179,6 +198,7 @@ fn entries<'a>(part: &Part<'a>, notes: &mut Vec<String>) -> Result<Vec<Entry<'a>
         entries.push(Entry::new(split::COUNT, number(part.count), "u16"));
         entries.push(Entry::new(split::TENSORS, number(total), "i32"));
     }
+    add_originals(&part.tensors, &mut entries);
     Ok(entries)
 }
 
@@ -214,7 +234,7 @@ fn carried<'a>(
             return Err(Error::usage(message));
         }
         entries.push(Entry {
-            key,
+            key: key.into(),
             value: value.clone(),
             kind,
             stored: stored.map(|(_, storage)| storage),
@@ -244,6 +264,17 @@ fn type_of(value: &Value) -> Option<&'static str> {
         }
         Value::Null | Value::Map(_) | Value::Array(_) => return None,
     })
+}
+
+/// What GGUF cannot say of tensors.
+fn add_originals(tensors: &[&Tensor], entries: &mut Vec<Entry<'_>>) {
+    let kept = tensors.iter().flat_map(|tensor| original::kept(tensor));
+    let kept: Vec<Entry<'_>> = kept
+        .map(|(key, value, kind)| Entry::new(key, value, kind))
+        .collect();
+    let keys: HashSet<&str> = kept.iter().map(|entry| &*entry.key).collect();
+    entries.retain(|entry| !keys.contains(&*entry.key));
+    entries.extend(kept);
 }
 
 /// What every file needs.
@@ -340,23 +371,13 @@ fn push_info(header: &mut Vec<u8>, tensor: &Tensor, offset: u64) -> Result<u64> 
         let error = Error::unsupported(format!("GGUF has no type {dtype}"));
         error.with_hint("`--dtype` makes it another, `-x NAME` leaves it out")
     })?;
-    let (found, allowed) = (tensor.name.len(), LONG_NAME);
-    if found > allowed {
-        let message = format!("the name has {found} bytes; GGUF readers keep up to {allowed}");
-        return Err(Error::unsupported(message));
-    }
-    let (found, allowed) = (tensor.shape.rank(), limits::GGUF_DIMENSIONS);
-    if found > allowed as usize {
-        let message = format!("has {found} dimensions; GGUF allows {allowed}");
-        return Err(Error::unsupported(message).with_hint("`-x NAME` leaves it out"));
-    }
     let (row, block) = (tensor.shape.row_elements(), dtype.facts().block_elements);
     if !row.is_multiple_of(block.into()) {
         let message = format!("rows of {row} elements are no whole blocks of {dtype} ({block})");
         return Err(Error::unsupported(message));
     }
-    push_string(header, tensor.name.as_bytes());
-    let dimensions = tensor.shape.dimensions();
+    push_string(header, original::stored_name(&tensor.name).as_bytes());
+    let dimensions = original::stored_dimensions(&tensor.shape);
     let rank = u32::try_from(dimensions.len()).unwrap_or(u32::MAX);
     header.extend_from_slice(&rank.to_le_bytes());
     for dimension in dimensions.iter().rev() {
@@ -368,15 +389,35 @@ fn push_info(header: &mut Vec<u8>, tensor: &Tensor, offset: u64) -> Result<u64> 
     bytes.ok_or_else(|| Error::unsupported(format!("{dtype} of unknown size")))
 }
 
-/// Says which names ggml itself would refuse.
-fn long_names(tensors: &[&Tensor]) -> Option<String> {
-    let is_long = |tensor: &&&Tensor| tensor.name.len() > GGML_NAME;
-    let count = tensors.iter().filter(is_long).count();
-    let first = tensors.iter().find(is_long)?;
-    Some(format!(
-        "warning: {count} names are over the {GGML_NAME} bytes that llama.cpp accepts, `{}` the first",
-        first.name
-    ))
+/// Says what ggml itself would refuse, and what is stored in another way.
+fn remarks(tensors: &[&Tensor]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let mut remark = |level: &str, is_one: &dyn Fn(&Tensor) -> bool, what: &str| {
+        let count = tensors.iter().filter(|tensor| is_one(tensor)).count();
+        if let Some(first) = tensors.iter().find(|tensor| is_one(tensor)) {
+            remarks.push(format!(
+                "{level}{what}: {count}, the first is `{}`",
+                first.name
+            ));
+        }
+    };
+    let length = |tensor: &Tensor| tensor.name.len();
+    remark(
+        "warning: ",
+        &|tensor| (GGML_NAME + 1..=LONG_NAME).contains(&length(tensor)),
+        &format!("names over the {GGML_NAME} bytes that llama.cpp accepts"),
+    );
+    remark(
+        "",
+        &|tensor| length(tensor) > LONG_NAME,
+        &format!("names over {LONG_NAME} bytes, which are shortened and kept in the metadata"),
+    );
+    remark(
+        "",
+        &|tensor| tensor.shape.rank() > limits::GGUF_DIMENSIONS as usize,
+        "tensors of over 4 dimensions, whose first ones are multiplied together and kept in the metadata",
+    );
+    remarks
 }
 
 #[cfg(test)]
@@ -408,11 +449,8 @@ mod tests {
 
     #[test]
     fn refuses_what_gguf_cannot_hold() {
-        let long = "n".repeat(LONG_NAME + 1);
         for (tensor, why) in [
             (tensor("a", DType::Bool, &[1]), "no type BOOL"),
-            (tensor(&long, DType::F32, &[1]), "128 bytes"),
-            (tensor("a", DType::F32, &[1; 5]), "5 dimensions"),
             (tensor("a", DType::Q8_0, &[2, 48]), "rows of 48"),
         ] {
             let error = push_info(&mut Vec::new(), &tensor, 0).unwrap_err();

@@ -13,6 +13,7 @@
 //! The official crate decides what is valid: `read` rejects what it rejects, and what it
 //! passes over in silence becomes a note. Its [`Dtype`] is the list of element types.
 
+mod edit;
 mod header;
 mod read;
 mod write;

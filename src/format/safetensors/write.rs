@@ -5,9 +5,10 @@
 //! it may lie at any byte, which readers accept. The crate leaves the order of `__metadata__` to
 //! chance; here it is that of the keys.
 
-use super::{METADATA_KEY, to_crate};
+use super::{LENGTH_BYTES, METADATA_KEY, edit, to_crate};
 use crate::error::{Error, Result};
 use crate::format::{Layout, Order, Part, Splits, Ties, Writer};
+use crate::io::Source;
 use crate::limits;
 use crate::model::{Checkpoint, Tensor};
 use safetensors::Dtype;
@@ -68,6 +69,25 @@ impl Writer for super::Safetensors {
             notes,
         })
     }
+
+    fn edit(&self, part: &Part<'_>, source: &Source) -> Result<Option<Vec<u8>>> {
+        edited(part, source)
+    }
+}
+
+/// The length and the text of a header with the metadata of `part`, as long as the one that
+/// `source` has.
+fn edited(part: &Part<'_>, source: &Source) -> Result<Option<Vec<u8>>> {
+    let length = source.read_vec(0, LENGTH_BYTES)?;
+    let text_len = u64::from_le_bytes(length.as_slice().try_into().unwrap_or_default());
+    if text_len > limits::SAFETENSORS_HEADER {
+        return Ok(None);
+    }
+    let old = source.read_vec(LENGTH_BYTES, text_len)?;
+    let mut member = String::new();
+    push_metadata(&mut member, &metadata(part).0)?;
+    let new = edit::replaced(&old, METADATA_KEY, &member);
+    Ok(new.map(|new| [length, new].concat()))
 }
 
 /// The metadata of one file: what is text or a single value, sorted by key; then its aliases, in

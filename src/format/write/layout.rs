@@ -2,6 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::io::Source;
 use crate::io::archive::ZipPlan;
 use crate::model::{Checkpoint, Tensor};
 use std::collections::HashSet;
@@ -22,6 +23,13 @@ pub trait Writer: Sync {
     /// Errors: `Unsupported` for a tensor that the format cannot hold, `Limit` for a header
     /// larger than the format allows, `Usage` for a name that is given to two tensors.
     fn layout(&self, part: &Part<'_>) -> Result<Layout>;
+
+    /// The bytes before the data of the file that `source` is, with the metadata of `part`: as
+    /// many as there are, for the same tensors in the same places. `None` if they do not fit.
+    fn edit(&self, part: &Part<'_>, source: &Source) -> Result<Option<Vec<u8>>> {
+        let _ = (part, source);
+        Ok(None)
+    }
 }
 
 /// What becomes of a tensor that is another name of an earlier one.

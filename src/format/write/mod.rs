@@ -4,12 +4,14 @@
 //! outputs get their names, so that a set of shards appears whole or not at all as far as the
 //! system allows: none has a name before all are complete and on disk, and the index comes last.
 
+mod edit;
 pub(in crate::format) mod layout;
 mod moving;
 mod plan;
 mod read_back;
 mod shards;
 
+pub use edit::{Edit, plan_edit};
 pub use plan::{Arrangement, Output, Plan, dtypes_of_target, plan, ties_of_target};
 pub use shards::{Cut, ShardOrder};
 

@@ -136,7 +136,7 @@ pub fn plan(checkpoint: &Checkpoint, target: &Path, arrangement: &Arrangement) -
 }
 
 /// Every name of the tensors in `stored` and which of those it means, in order.
-fn names<'a>(
+pub(super) fn names<'a>(
     checkpoint: &'a Checkpoint,
     aliases: &[Option<usize>],
     stored: &[usize],
@@ -232,7 +232,7 @@ pub(super) fn writer_of(target: &Path) -> Result<&'static dyn Writer> {
 }
 
 /// For each tensor the one that it is another name of, if that one is written with it.
-fn aliases(checkpoint: &Checkpoint) -> Vec<Option<usize>> {
+pub(super) fn aliases(checkpoint: &Checkpoint) -> Vec<Option<usize>> {
     let tensors = &checkpoint.tensors;
     if tensors.iter().all(|tensor| tensor.tied_to.is_none()) {
         return vec![None; tensors.len()];
@@ -251,7 +251,7 @@ fn aliases(checkpoint: &Checkpoint) -> Vec<Option<usize>> {
     tensors.iter().map(alias).collect()
 }
 
-fn at_all<'a>(tensors: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {
+pub(super) fn at_all<'a>(tensors: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {
     indices
         .iter()
         .filter_map(|&index| tensors.get(index))
