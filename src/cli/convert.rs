@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// A file, an index or a folder; `-` is standard input
     #[arg(value_name = "SRC")]
     source: PathBuf,
-    /// The file to write, of the format that its extension says (`.safetensors`, `.gguf`, `.pt`, `.pth`, `.bin`, `.ckpt`, `.npz`, `.npy`); or a folder to write a safetensors file into
+    /// The file to write, of the format that its extension says (`.safetensors`, `.gguf`, `.pt`, `.pth`, `.bin`, `.ckpt`, `.npz`, `.npy`); or a folder to write a safetensors file into; left out with `--in-place`, SRC
     #[arg(value_name = "DST", required_unless_present = "in_place")]
     target: Option<PathBuf>,
     /// Sets an entry of the metadata; the type is one of GGUF's (`u32`, `f32`, `bool`, `str` ...)

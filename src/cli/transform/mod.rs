@@ -59,7 +59,7 @@ pub(crate) struct WriteArgs {
     /// Do not read the output back, which is done unasked where it takes the place of the source
     #[arg(long, conflicts_with = "verify")]
     no_verify: bool,
-    /// Let the output take the place of the source
+    /// Let the output take the place of the source, verified first; where only the metadata changes and there is room for it, the data stays as it lies
     #[arg(long)]
     in_place: bool,
     /// Do not wait until the disk has the bytes
