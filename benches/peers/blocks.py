@@ -1,4 +1,4 @@
-"""Decoders beside ggml's C functions, one thread, in turn. CKPT_GGML names a shared library with them.
+"""Decoders and encoders beside ggml's C functions, one thread, in turn. CKPT_GGML names a shared library with them.
 
 That is libggml-base.so of a build of llama.cpp; with the machine's own instructions by
 cmake -B build -DBUILD_SHARED_LIBS=ON -DCMAKE_C_FLAGS=-march=native && cmake --build build -t ggml-base
@@ -30,50 +30,78 @@ Q2_0 64 18 q2_0
 """
 
 
-def ggml(library):
-    """Rates of ggml's functions by type, in millions of elements a second."""
+# Of those that both sides encode, ggml's functions without weights.
+ENCODERS = {
+    "F16": "ggml_fp32_to_fp16_row", "BF16": "ggml_fp32_to_bf16_row_ref", "Q4_0": "quantize_row_q4_0_ref",
+    "Q4_1": "quantize_row_q4_1_ref", "Q5_0": "quantize_row_q5_0_ref", "Q5_1": "quantize_row_q5_1_ref",
+    "Q8_0": "quantize_row_q8_0_ref", "Q2_K": "quantize_row_q2_K_ref", "Q3_K": "quantize_row_q3_K_ref",
+    "Q4_K": "quantize_row_q4_K_ref", "Q5_K": "quantize_row_q5_K_ref", "Q6_K": "quantize_row_q6_K_ref",
+    "TQ1_0": "quantize_row_tq1_0_ref", "TQ2_0": "quantize_row_tq2_0_ref", "MXFP4": "quantize_row_mxfp4_ref",
+}
+
+
+def rate(call, *arrays):
+    """Millions of elements a second."""
+    call.restype = None
+    arguments = *(ctypes.c_void_p(array.ctypes.data) for array in arrays), ctypes.c_int64(ELEMENTS)
+    best, begin = float("inf"), time.perf_counter()
+    while time.perf_counter() - begin < SECONDS:
+        start = time.perf_counter()
+        call(*arguments)
+        best = min(best, time.perf_counter() - start)
+    return ELEMENTS / best / 1e6
+
+
+def ggml(library, part):
+    """Rates of ggml's functions by type."""
     rates = {}
-    out = numpy.zeros(ELEMENTS, dtype=numpy.float32)
+    floats = numpy.zeros(ELEMENTS, dtype=numpy.float32)
     random = numpy.random.default_rng(1)
     for row in BLOCKS.split(","):
         name, elements, width, function = row.split()
-        function = function if function.startswith("ggml") else f"dequantize_row_{function}"
+        size = ELEMENTS // int(elements) * int(width)
+        if part == "encode":
+            function = ENCODERS.get(name, "")
+            # Around zero, as weights lie.
+            floats = ((random.random((4, ELEMENTS)).sum(0) - 2) * 0.05).astype(numpy.float32)
+            stored = numpy.zeros(size, dtype=numpy.uint8)
+        else:
+            function = function if function.startswith("ggml") else f"dequantize_row_{function}"
+            # Below 0x78 no half of them is infinite or NaN.
+            stored = random.integers(0, 0x78, size, dtype=numpy.uint8)
         if not hasattr(library, function):
             continue
-        # Below 0x78 no half of them is infinite or NaN.
-        stored = random.integers(0, 0x78, ELEMENTS // int(elements) * int(width), dtype=numpy.uint8)
-        call = getattr(library, function)
-        call.restype = None
-        arguments = ctypes.c_void_p(stored.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(ELEMENTS)
-        best, begin = float("inf"), time.perf_counter()
-        while time.perf_counter() - begin < SECONDS:
-            start = time.perf_counter()
-            call(*arguments)
-            best = min(best, time.perf_counter() - start)
-        rates[name] = ELEMENTS / best / 1e6
+        arrays = (floats, stored) if part == "encode" else (stored, floats)
+        rates[name] = rate(getattr(library, function), *arrays)
     return rates
 
 
-def ckpt():
+def ckpt(part):
     """The same of ours."""
-    command = ["cargo", "bench", "--quiet", "--locked", "--bench", "blocks", "--", "decode"]
+    command = ["cargo", "bench", "--quiet", "--locked", "--bench", "blocks", "--", part]
     lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    return {name: float(rate) for name, rate, _ in map(str.split, lines[1:])}
+    return {name: float(rate) for name, rate, *_ in map(str.split, lines[1:])}
+
+
+def compare(library, part, rounds):
+    """Rates of both in turn, and a table of the best."""
+    ours, theirs = {}, {}
+    for _ in range(rounds):
+        for best, rates in (ours, ckpt(part)), (theirs, ggml(library, part)):
+            for name, rate in rates.items():
+                best[name] = max(rate, best.get(name, 0))
+    print(f"{part:10} {'ckpt':>8} {'ggml':>8}  {'ratio':>6}   (Melem/s)")
+    for name, rate in ours.items():
+        if name in theirs:
+            print(f"{name:10} {rate:8.0f} {theirs[name]:8.0f}  {rate / theirs[name]:6.2f}")
 
 
 def main():
     options = common.options(__doc__)
     path = os.environ.get("CKPT_GGML") or sys.exit("CKPT_GGML: the path of ggml's shared library")
     library = ctypes.CDLL(path, mode=os.RTLD_LAZY)
-    ours, theirs = {}, {}
-    for _ in range(options.rounds):
-        for best, rates in (ours, ckpt()), (theirs, ggml(library)):
-            for name, rate in rates.items():
-                best[name] = max(rate, best.get(name, 0))
-    print(f"{'Melem/s':10} {'ckpt':>8} {'ggml':>8}  {'ratio':>6}")
-    for name, rate in ours.items():
-        if name in theirs:
-            print(f"{name:10} {rate:8.0f} {theirs[name]:8.0f}  {rate / theirs[name]:6.2f}")
+    for part in ("decode", "encode"):
+        compare(library, part, options.rounds)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ mod imatrix;
 mod inputs;
 mod inspect;
 mod prune;
+mod quantize;
 mod schema;
 mod shards;
 mod show;

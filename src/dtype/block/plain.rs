@@ -212,10 +212,10 @@ fn put_five_bits(out: &mut [u8], quant: impl Fn(usize) -> u8) {
     for (j, slot) in quants.iter_mut().enumerate() {
         *slot = quant(j);
     }
-    let mut fifth = 0u32;
-    for (j, quant) in quants.iter().enumerate() {
-        fifth |= u32::from(quant >> 4) << j;
+    for (byte, eight) in out[..4].iter_mut().zip(quants.as_chunks::<8>().0) {
+        let fifth = u64::from_le_bytes(*eight) >> 4 & 0x0101_0101_0101_0101;
+        // The factor moves bit 8 j to bit 56 + j.
+        *byte = (fifth.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
     }
-    out[..4].copy_from_slice(&fifth.to_le_bytes());
     put_nibbles(&mut out[4..], |j| quants[j] & 15);
 }
