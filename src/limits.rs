@@ -135,6 +135,16 @@ pub const YAML: u64 = 1 << 20;
 /// Values in a YAML file, those behind aliases counted at each use.
 pub const YAML_VALUES: usize = 100_000;
 
+/// Bytes of a tokenizer's file: the largest in use have 35 MB.
+pub const TOKENIZER: u64 = 64 << 20;
+
+/// Values of a tokenizer's JSON, 100 bytes of memory each: Gemma's 260,000 tokens and 510,000
+/// merges make 1.8 million.
+pub const TOKENIZER_VALUES: usize = 3_000_000;
+
+/// Tokens of a vocabulary; the largest in use have 260,000.
+pub const TOKENS: u64 = METADATA_ELEMENTS;
+
 /// Files and folders below the folders of models that are listed.
 pub const MODEL_FILES: usize = 200_000;
 

@@ -2,6 +2,7 @@
 
 use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
+use super::names::{NamesArg, arrange, is_in_metadata};
 use super::transform::rules::{self, RuleArgs};
 use super::transform::{
     self, Dropped, Report, WriteArgs, imatrix, metadata, say_values, target_path,
@@ -19,6 +20,11 @@ use std::path::PathBuf;
 /// The arguments of `ckpt convert`. (`-f/--force`, `-o`, `-q`, `-j` and `--json` are in
 /// [`Global`].)
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  ckpt convert model.pt model.safetensors --dtype bf16
+  ckpt convert Llama-folder/ model.gguf                 config and tokenizer go along; loads in llama.cpp
+  ckpt convert Llama-folder/ model.gguf --dtype q8_0    vectors and norms stay F32
+  ckpt convert model.gguf model.safetensors --names hf")]
 pub(crate) struct Args {
     /// A file, an index or a folder; `-` is standard input
     #[arg(value_name = "SRC")]
@@ -38,6 +44,9 @@ pub(crate) struct Args {
     drop: Vec<String>,
     #[command(flatten)]
     rules: RuleArgs,
+    /// Whose names the tensors get: for `.gguf` GGUF's where the architecture is known, otherwise their own
+    #[arg(long, value_name = "WHOSE", value_enum)]
+    names: Option<NamesArg>,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -55,22 +64,35 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     let checkpoint = format::open_for(&args.source, &target)?;
     let mut chosen = choose(checkpoint, args, global)?;
     let path = chosen.checkpoint.path.clone();
-    let removed = select::remove_metadata(&mut chosen.checkpoint, &args.metadata_remove);
-    removed.map_err(|error| error.in_file(&path))?;
-    metadata::set(&mut chosen.checkpoint, &args.metadata)?;
     args.write.tie(&mut chosen.checkpoint, &target, global)?;
-    options.wanted = apply(&rules, &mut chosen, global)?;
+    let wanted = apply(&rules, &mut chosen, global)?;
+    let Chosen { checkpoint, .. } = chosen;
+    let mut arranged = arrange(
+        checkpoint,
+        wanted,
+        args.names,
+        &args.source,
+        &target,
+        global,
+    )?;
+    let removed = select::remove_metadata(&mut arranged.checkpoint, &args.metadata_remove);
+    removed.map_err(|error| error.in_file(&path))?;
+    metadata::set(&mut arranged.checkpoint, &args.metadata)?;
+    options.wanted = arranged.wanted;
     let lossless = args
         .write
-        .find_lossless(&chosen.checkpoint, &mut options, global);
+        .find_lossless(&arranged.checkpoint, &mut options, global);
     lossless.map_err(|e| e.in_file(&path))?;
     let mut converted =
-        convert::convert(chosen.checkpoint, &options).map_err(|e| e.in_file(&path))?;
+        convert::convert(arranged.checkpoint, &options).map_err(|e| e.in_file(&path))?;
     let imatrix = imatrix::record(&mut converted, options.importance.as_deref(), global);
     // What was asked for stands above what is recorded.
     metadata::set(&mut converted.checkpoint, &args.metadata)?;
     rules::rename(&mut converted, &rules, global)?;
-    let source_name = |name: &str| format!("{}{name}", chosen.prefix);
+    let source_name = |name: &str| {
+        let own = arranged.source_names.get(name).map_or(name, String::as_str);
+        format!("{}{own}", chosen.prefix)
+    };
     let mut report = Report::new(
         "convert",
         "converting",
@@ -79,6 +101,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         &source_name,
     );
     report.dropped = chosen.dropped;
+    report.dropped.extend(arranged.dropped);
+    if arranged.is_described {
+        report.skips = is_in_metadata;
+    }
     report
         .more
         .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));

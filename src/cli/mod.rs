@@ -11,6 +11,7 @@ mod identity;
 mod inspect;
 mod json;
 mod licence;
+mod names;
 mod output;
 mod progress;
 mod prune;

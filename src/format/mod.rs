@@ -27,6 +27,7 @@ pub mod gguf;
 mod image;
 pub mod imatrix;
 mod index;
+mod language;
 pub mod numpy;
 pub mod pytorch;
 pub mod safetensors;
@@ -39,6 +40,7 @@ pub mod yaml;
 pub use beside::beside;
 pub use checksums::check_members;
 pub use examine::{Examined, examine, scan};
+pub use language::language_files;
 pub use texts::{Text, read_texts};
 pub use write::layout::{Layout, Order, Part, Splits, Ties, Writer};
 pub use write::{

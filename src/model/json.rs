@@ -17,21 +17,23 @@ const TOO_MANY: &str = "too many values";
 /// Errors: `Malformed` for what is no JSON or over 128 levels deep, `Limit` past
 /// [`limits::WORKFLOW`] or [`limits::WORKFLOW_VALUES`].
 pub fn parse(text: &str) -> Result<Value> {
-    if text.len() as u64 > limits::WORKFLOW {
-        let (found, allowed) = (text.len(), limits::WORKFLOW);
+    parse_within(text, limits::WORKFLOW, limits::WORKFLOW_VALUES)
+}
+
+/// As [`parse`], of at most so many bytes and values.
+pub fn parse_within(text: &str, bytes: u64, values: usize) -> Result<Value> {
+    if text.len() as u64 > bytes {
+        let (found, allowed) = (text.len(), bytes);
         let message = format!("has {found} bytes of JSON; the limit is {allowed}");
         return Err(Error::limit(message));
     }
     let text = without_nan(text);
-    let left = Cell::new(limits::WORKFLOW_VALUES);
+    let left = Cell::new(values);
     let mut deserializer = serde_json::Deserializer::from_str(&text);
     let read = Counted { left: &left }.deserialize(&mut deserializer);
     let read = read.and_then(|value| deserializer.end().map(|()| value));
     read.map_err(|error| match left.get() {
-        0 => {
-            let allowed = limits::WORKFLOW_VALUES;
-            Error::limit(format!("has over {allowed} values in its JSON"))
-        }
+        0 => Error::limit(format!("has over {values} values in its JSON")),
         _ => Error::malformed(format!("is no JSON: {error}")),
     })
 }

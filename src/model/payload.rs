@@ -1,6 +1,6 @@
 //! Where a tensor's bytes come from. Only `stream.rs` interprets this.
 
-use super::{Importance, Shape, Tensor};
+use super::{Importance, RowOrder, Shape, Tensor};
 use crate::dtype::DType;
 use crate::dtype::cast::Overflow;
 use crate::io::{ByteOrder, Packed, Source};
@@ -54,6 +54,15 @@ pub enum Payload {
         /// Which are zeroed.
         mask: Mask,
     },
+    /// Another tensor's rows in another order.
+    Rows {
+        /// The rows as they are stored.
+        of: Arc<Tensor>,
+        /// Which is which.
+        order: RowOrder,
+    },
+    /// Tensors of one dtype, one after the other.
+    Stacked(Arc<[Tensor]>),
     /// The products of the elements of two tensors of one shape.
     Product(Arc<[Tensor; 2]>),
     /// Weight normalisation as torch computes it: each slice of a direction along an axis,
@@ -286,7 +295,7 @@ impl Payload {
                 Bytes::Packed { packed, .. } => vec![packed.source()],
                 Bytes::Inline(_) => Vec::new(),
             },
-            Payload::Sparse { parts, .. } => {
+            Payload::Sparse { parts, .. } | Payload::Stacked(parts) => {
                 let parts = parts.iter();
                 parts.flat_map(|part| part.payload.sources()).collect()
             }
@@ -301,7 +310,7 @@ impl Payload {
             | Payload::Scaled(from, _)
             | Payload::Dequantized(from)
             | Payload::Reinterpreted(from) => from.payload.sources(),
-            Payload::Masked { of, .. } => of.payload.sources(),
+            Payload::Masked { of, .. } | Payload::Rows { of, .. } => of.payload.sources(),
             Payload::Product(pair) => {
                 let tensors = pair.iter();
                 tensors

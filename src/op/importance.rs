@@ -3,7 +3,7 @@
 //! Its entries have GGUF's names. Tensors of the llama family are found under Hugging Face's as
 //! well; quantising looks at columns, which no converter reorders.
 
-use super::diff::gguf_names::hugging_face_names;
+use super::names::hugging_face_names;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::model::{

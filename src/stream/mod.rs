@@ -4,6 +4,7 @@
 //! threads; it holds no tensor data, except for sparse tensors (their indices) and compressed
 //! ones (a temporary file).
 
+mod arranged;
 mod derived;
 mod importance;
 mod quantized;
@@ -69,6 +70,8 @@ enum Plan<'a> {
     Dequantized(Box<Reader<'a>>, quantized::Dequantizer),
     Reinterpreted(Box<Reader<'a>>),
     Masked(derived::Masked<'a>),
+    Rows(arranged::Rows<'a>),
+    Stacked(arranged::Stacked<'a>),
     Product(Box<[Reader<'a>; 2]>),
     Normalized(derived::Normalized<'a>),
 }
@@ -118,6 +121,8 @@ impl<'a> Reader<'a> {
             Plan::Cast(from, _) | Plan::Scaled(from, _) | Plan::Dequantized(from, _) => {
                 own.max(from.granularity())
             }
+            Plan::Rows(rows) => rows.granularity(),
+            Plan::Stacked(parts) => own.max(parts.granularity()),
             _ => own,
         }
     }
@@ -288,6 +293,8 @@ impl<'a> Plan<'a> {
             }
             Payload::Reinterpreted(from) => Plan::Reinterpreted(Box::new(Reader::open(from)?)),
             Payload::Masked { of, mask } => Plan::Masked(derived::Masked::open(of, mask)?),
+            Payload::Rows { of, order } => Plan::Rows(arranged::Rows::open(of, *order)?),
+            Payload::Stacked(parts) => Plan::Stacked(arranged::Stacked::open(tensor, parts)?),
             Payload::Product(pair) => Plan::Product(derived::open_pair(tensor, pair)?),
             Payload::Normalized {
                 direction,
@@ -395,6 +402,8 @@ impl<'a> Plan<'a> {
                 copied?;
             }
             Plan::Masked(masked) => masked.fill(first, elements, out, scratch)?,
+            Plan::Rows(rows) => return rows.fill(first, elements, out, scratch),
+            Plan::Stacked(parts) => return parts.fill(first, elements, out, scratch),
             Plan::Product(pair) => derived::multiply(dtype, pair, first, elements, out, scratch)?,
             Plan::Normalized(normalized) => {
                 normalized.fill(dtype, first, elements, out, scratch)?

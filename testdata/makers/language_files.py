@@ -49,6 +49,9 @@ datasets:
 
 TOKENS = [1, 17, 30, 99, 5, 200, 42, 7]
 
+# Contractions, runs of digits and spaces, scripts: where pre-tokenizers differ.
+TEXT = "It's 1234567 o'clock,  THEY'LL go\n\n to Москва 東京!!! (naïve)"
+
 
 def byte_level(pattern, specials, size, prefix=None):
     """A byte-level BPE tokenizer as Llama 3 and Qwen 2 have it; `prefix` stands before each text."""
@@ -103,6 +106,18 @@ def save_sentencepiece(path, size):
             "361": {"content": "<|extra|>", "special": False}, "362": {"content": "▁two▁words", "special": False}}})
     write(path / "special_tokens_map.json", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
     return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).vocab_size()
+
+
+def ids(path):
+    """The tokens of the text, as the library that owns the tokenizer finds them."""
+    if (path / "tokenizer.model").exists():
+        import sentencepiece
+
+        model = sentencepiece.SentencePieceProcessor(model_file=str(path / "tokenizer.model"))
+        return [model.bos_id(), *model.encode(TEXT)]
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path / "tokenizer.json")).encode(TEXT).ids
 
 
 def randomize(model, dtype):
@@ -252,7 +267,8 @@ def make():
             shards(path, model)
         with torch.no_grad():
             logits = model.float()(torch.tensor([TOKENS])).logits[0, -1]
-        facts = {"tokens": TOKENS, "logits": [round(float(v), 6) for v in logits]}
+        facts = {"tokens": TOKENS, "logits": [round(float(v), 6) for v in logits],
+                 "text": TEXT, "ids": ids(path)}
         (root / f"{name}.logits.json").write_text(json.dumps(facts) + "\n")
         write_lines(root / f"{name}.gguf.json", converted(path, kind, pre))
 

@@ -8,6 +8,7 @@ mod hash;
 mod imatrix;
 mod inputs;
 mod inspect;
+mod names;
 mod prune;
 mod quantize;
 mod schema;

@@ -3,9 +3,9 @@
 //! Each step looks only at tensors that no step before has matched, and matches two of them if
 //! the name it makes of them is the same and no other tensor of their side has it.
 
-use super::gguf_names::hugging_face_names;
 use crate::error::{Error, Result};
 use crate::model::ROOT_KEYS;
+use crate::op::names::hugging_face_names;
 use crate::op::rename::{Rename, rename_all};
 use std::collections::{HashMap, HashSet};
 

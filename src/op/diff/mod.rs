@@ -2,21 +2,19 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | which tensor is which | `match_names`, `gguf_names` |
+//! | which tensor is which | `match_names` |
 //! | one word for how two tensors relate | `verdict` |
-//! | reading pairs piece by piece | `measure`, `pair`, `rows` |
+//! | reading pairs piece by piece | `measure`, `pair` |
 //! | bytes as numbers, and the numbers compared | `values`, `tile` |
 //! | sums, and the metrics that follow | `tally` |
 //! | rows merged by layer, module or dtype | `groups` |
 //! | what differs beside the tensors | `metadata` |
 
-pub(super) mod gguf_names;
 mod groups;
 mod match_names;
 pub(in crate::op) mod measure;
 mod metadata;
 pub(in crate::op) mod pair;
-mod rows;
 pub(in crate::op) mod tally;
 mod tile;
 pub(in crate::op) mod values;
@@ -32,8 +30,9 @@ pub use verdict::Verdict;
 use crate::dtype::{Class, DType};
 use crate::error::Result;
 use crate::kernel::InstructionSet;
-use crate::model::{Checkpoint, Payload, Quantization, Shape, Tensor};
+use crate::model::{Checkpoint, Payload, Quantization, RowOrder, Shape, StoredRows, Tensor};
 use crate::op::group::Grouping;
+use crate::op::names::{apart, reordered_heads};
 use crate::op::select::Selection;
 use crate::parallel::Progress;
 use crate::stream::Reader;
@@ -41,7 +40,6 @@ use crate::text::natural_order;
 use match_names::{Names, match_names};
 use measure::{How, Outcome};
 use pair::Job;
-use rows::{RowOrder, Stored};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tally::Tally;
@@ -261,7 +259,7 @@ fn tensors<'a>(
     if options.is_exact || side.format != GGUF || other.format == GGUF {
         return Cow::Borrowed(&side.tensors);
     }
-    match gguf_names::apart(side) {
+    match apart(&side.tensors) {
         Some(apart) => {
             let path = &side.path;
             assumptions.push(format!(
@@ -286,8 +284,8 @@ fn row_orders(
         return vec![None; pairs.len()];
     }
     let (gguf, stored) = match is_gguf[0] {
-        true => (a, Stored::Halves),
-        false => (b, Stored::Interleaved),
+        true => (a, StoredRows::Halves),
+        false => (b, StoredRows::Interleaved),
     };
     let order = |pair: &Pair<'_>| {
         let [Some(a), Some(b)] = pair else {
@@ -297,7 +295,7 @@ fn row_orders(
         if a.name == b.name {
             return None;
         }
-        let heads = gguf_names::reordered_heads(gguf, if is_gguf[0] { &a.name } else { &b.name })?;
+        let heads = reordered_heads(gguf, if is_gguf[0] { &a.name } else { &b.name })?;
         RowOrder::new(&b.shape, heads, stored)
     };
     let orders: Vec<Option<RowOrder>> = pairs.iter().map(order).collect();
@@ -328,16 +326,25 @@ fn fill(
             both.push((a, b));
         }
     }
-    let dequantized: Vec<[Option<Tensor>; 2]> = both
+    let changed: Vec<[Option<Tensor>; 2]> = both
         .iter()
-        .map(|(a, b)| [a, b].map(|tensor| dequantized(tensor)))
+        .zip(&places)
+        .map(|((a, b), place)| {
+            let [new_a, new_b] = [a, b].map(|tensor| dequantized(tensor));
+            match orders[*place] {
+                None => [new_a, new_b],
+                Some(order) => {
+                    let b = new_b.unwrap_or_else(|| (*b).clone());
+                    [new_a, Some(reordered(b, order))]
+                }
+            }
+        })
         .collect();
-    let jobs: Vec<Job<'_>> = (places.iter().zip(&both).zip(&dequantized))
-        .map(|((&place, &(a, b)), [new_a, new_b])| Job {
-            a: new_a.as_ref().unwrap_or(a),
-            b: new_b.as_ref().unwrap_or(b),
-            rows: orders[place],
-            meant: None,
+    let jobs: Vec<Job<'_>> = both
+        .iter()
+        .zip(&changed)
+        .map(|(&(a, b), [new_a, new_b])| {
+            Job::of(new_a.as_ref().unwrap_or(a), new_b.as_ref().unwrap_or(b))
         })
         .collect();
     let outcomes = measure::measure(&jobs, how)?;
@@ -363,6 +370,17 @@ fn name_files(rows: &mut [Row], pairs: &[Pair<'_>], sides: [&Checkpoint; 2]) {
         let path = &sides[usize::from(is_from_b)].path;
         let verdict = std::mem::replace(&mut row.verdict, Ok(Verdict::Changed));
         row.verdict = verdict.map_err(|error| error.in_file(path));
+    }
+}
+
+/// A tensor with its rows in another order.
+fn reordered(tensor: Tensor, order: RowOrder) -> Tensor {
+    Tensor {
+        payload: Payload::Rows {
+            of: Arc::new(tensor.clone()),
+            order,
+        },
+        ..tensor
     }
 }
 

@@ -1,6 +1,5 @@
 //! Pairs of tensors that are open for reading, for as long as a part of them is still to be read.
 
-use super::rows::RowOrder;
 use super::values::Decoder;
 use crate::error::{Error, Kind, Result};
 use crate::model::Tensor;
@@ -16,8 +15,6 @@ pub(super) const PIECE: u64 = 1 << 20;
 pub(in crate::op) struct Job<'a> {
     pub(super) a: &'a Tensor,
     pub(super) b: &'a Tensor,
-    /// Where B keeps the rows of A, if elsewhere.
-    pub(super) rows: Option<RowOrder>,
     /// What B has to be, bit for bit; it may be A.
     pub(super) meant: Option<&'a Tensor>,
 }
@@ -25,14 +22,14 @@ pub(in crate::op) struct Job<'a> {
 impl<'a> Job<'a> {
     /// A pair of which nothing is known.
     pub(super) fn of(a: &'a Tensor, b: &'a Tensor) -> Job<'a> {
-        let (rows, meant) = (None, None);
-        Job { a, b, rows, meant }
+        let meant = None;
+        Job { a, b, meant }
     }
 
     /// A tensor that was made of A, should be `meant`, and was found to be B.
     pub(in crate::op) fn written(a: &'a Tensor, meant: &'a Tensor, b: &'a Tensor) -> Job<'a> {
-        let (rows, meant) = (None, Some(meant));
-        Job { a, b, rows, meant }
+        let meant = Some(meant);
+        Job { a, b, meant }
     }
 
     /// Whether B has to be A.
@@ -92,7 +89,6 @@ impl<'a> Slot<'a> {
 pub(super) struct Chunk {
     pub(super) a: Vec<u8>,
     pub(super) b: Vec<u8>,
-    row: Vec<u8>,
     meant: Vec<u8>,
     scratch: Scratch,
     /// For what B has to be: not made by the code that made B.
@@ -104,7 +100,6 @@ impl Default for Chunk {
         Chunk {
             a: Vec::new(),
             b: Vec::new(),
-            row: Vec::new(),
             meant: Vec::new(),
             scratch: Scratch::default(),
             portable: Scratch::portable(),
@@ -128,7 +123,6 @@ enum Meant<'a> {
 pub(super) struct Pair<'a> {
     pub(super) a: Reader<'a>,
     pub(super) b: Reader<'a>,
-    rows: Option<RowOrder>,
     meant: Meant<'a>,
     /// `None` if the elements cannot be read as numbers; their bytes may still be equal.
     pub(super) decoders: Option<(Decoder, Decoder)>,
@@ -149,7 +143,6 @@ impl<'a> Pair<'a> {
         Ok(Pair {
             a,
             b,
-            rows: job.rows,
             meant,
             decoders,
             is_like,
@@ -161,7 +154,7 @@ impl<'a> Pair<'a> {
         !matches!(self.meant, Meant::Open)
     }
 
-    /// Reads `count` elements from `first` on, in the order of A.
+    /// Reads `count` elements from `first` on, of both.
     ///
     /// Errors: those of reading; `Io` if B is not what it has to be.
     pub(super) fn read(&self, first: u64, count: u64, chunk: &mut Chunk) -> Result<()> {
@@ -173,7 +166,6 @@ impl<'a> Pair<'a> {
         let Chunk {
             a,
             b,
-            row,
             scratch,
             portable,
             ..
@@ -183,10 +175,7 @@ impl<'a> Pair<'a> {
             _ => &mut *scratch,
         };
         self.a.read(first, count, a, of_a)?;
-        match &self.rows {
-            None => self.b.read(first, count, b, scratch).map(|_| ()),
-            Some(rows) => rows.read(&self.b, first, count, b, row, scratch),
-        }
+        self.b.read(first, count, b, scratch).map(|_| ())
     }
 
     fn check(&self, first: u64, count: u64, chunk: &mut Chunk) -> Result<()> {

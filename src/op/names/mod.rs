@@ -3,7 +3,28 @@
 //! Source: gguf-py `constants.py` and `tensor_mapping.py`. Hugging Face's names are given
 //! without their leading `model.`.
 
-use crate::model::{Checkpoint, Payload, Shape, Storage, Tensor, Value};
+mod to_gguf;
+mod to_hugging_face;
+
+pub use to_gguf::{Heads, to_gguf};
+pub use to_hugging_face::to_hugging_face;
+
+use crate::model::{Checkpoint, Payload, RowOrder, Shape, Storage, StoredRows, Tensor, Value};
+use std::sync::Arc;
+
+/// A checkpoint under other names.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The tensors, with their rows and experts as the other side has them.
+    pub checkpoint: Checkpoint,
+    /// For each tensor, which one of the source it was made of, or the first of several; `None`
+    /// for what was computed.
+    pub from: Vec<Option<usize>>,
+    /// Which of the source are in none, and why.
+    pub left_out: Vec<(usize, &'static str)>,
+    /// What else there is to say, a sentence each.
+    pub notes: Vec<String>,
+}
 
 /// Tensors that stand once in a model.
 const GLOBAL: &[(&str, &str)] = &[
@@ -40,7 +61,7 @@ const EXPERT: &[(&str, [&str; 2])] = &[
 ];
 
 /// The names that Hugging Face may give to what GGUF calls `name`, likeliest first.
-pub(in crate::op) fn hugging_face_names(name: &str) -> Vec<String> {
+pub(crate) fn hugging_face_names(name: &str) -> Vec<String> {
     let Some((stem, suffix)) = name.rsplit_once('.') else {
         return Vec::new();
     };
@@ -70,6 +91,38 @@ pub(in crate::op) fn hugging_face_names(name: &str) -> Vec<String> {
     })
 }
 
+/// What GGUF calls the tensor that Hugging Face calls `name`, with or without `model.`; that of
+/// one expert as older files have it, `blk.0.ffn_up.7.weight`.
+pub(crate) fn gguf_name(name: &str) -> Option<String> {
+    let name = name.strip_prefix("model.").unwrap_or(name);
+    let (stem, suffix) = name.rsplit_once('.')?;
+    if !matches!(suffix, "weight" | "bias") {
+        return None;
+    }
+    if let Some((ours, _)) = GLOBAL.iter().find(|(_, theirs)| *theirs == stem) {
+        return Some(format!("{ours}.{suffix}"));
+    }
+    let (layer, part) = stem.strip_prefix("layers.")?.split_once('.')?;
+    if !is_number(layer) {
+        return None;
+    }
+    if let Some((ours, _)) = LAYER.iter().find(|(_, theirs)| theirs.contains(&part)) {
+        return Some(format!("blk.{layer}.{ours}.{suffix}"));
+    }
+    let homes = ["mlp.experts.", "block_sparse_moe.experts."];
+    let inside = homes.iter().find_map(|home| part.strip_prefix(home))?;
+    let (expert, part) = inside.split_once('.')?;
+    let (ours, _) = EXPERT.iter().find(|(_, theirs)| theirs.contains(&part))?;
+    is_number(expert).then(|| format!("blk.{layer}.{ours}.{expert}.{suffix}"))
+}
+
+/// `tensor` with the rows of `heads` heads in the other order, if its shape can be cut so.
+fn reordered(tensor: &Tensor, heads: u64, stored: StoredRows) -> Option<Payload> {
+    let order = RowOrder::new(&tensor.shape, heads, stored)?;
+    let of = Arc::new(tensor.clone());
+    Some(Payload::Rows { of, order })
+}
+
 /// `blk.3.attn_q` is `("3", "attn_q")`.
 fn layer_and_part(stem: &str) -> Option<(&str, &str)> {
     let (layer, part) = stem.strip_prefix("blk.")?.split_once('.')?;
@@ -97,7 +150,7 @@ const REORDERED: &[&str] = &[
 ];
 
 /// How many heads the tensor called `name` has, if GGUF keeps its rows in another order.
-pub(super) fn reordered_heads(gguf: &Checkpoint, name: &str) -> Option<u64> {
+pub(crate) fn reordered_heads(gguf: &Checkpoint, name: &str) -> Option<u64> {
     let (stem, _) = name.rsplit_once('.')?;
     let (layer, part) = layer_and_part(stem)?;
     let architecture = metadata(gguf, "general.architecture")?.as_text()?;
@@ -133,13 +186,13 @@ fn number_of_layer(value: &Value, layer: usize) -> Option<u64> {
 /// The tensors of a GGUF file with each stack of experts taken apart, under the names that
 /// older files give to single experts: `blk.0.ffn_up_exps.weight` becomes
 /// `blk.0.ffn_up.0.weight` and so on. `None` if there is no such stack.
-pub(super) fn apart(gguf: &Checkpoint) -> Option<Vec<Tensor>> {
+pub(crate) fn apart(gguf: &[Tensor]) -> Option<Vec<Tensor>> {
     let is_stack = |tensor: &Tensor| tensor.name.contains("_exps.");
-    if !gguf.tensors.iter().any(is_stack) {
+    if !gguf.iter().any(is_stack) {
         return None;
     }
-    let mut out = Vec::with_capacity(gguf.tensors.len());
-    for tensor in &gguf.tensors {
+    let mut out = Vec::with_capacity(gguf.len());
+    for tensor in gguf {
         match experts(tensor) {
             Some(experts) if is_stack(tensor) => out.extend(experts),
             _ => out.push(tensor.clone()),
@@ -207,6 +260,30 @@ mod tests {
             "output.scale",
         ] {
             assert_eq!(first(odd), None);
+        }
+    }
+
+    #[test]
+    fn names_lead_back_to_themselves() {
+        for name in [
+            "token_embd.weight",
+            "output.weight",
+            "blk.3.attn_output.weight",
+            "blk.0.ffn_gate_inp.weight",
+            "blk.12.ffn_up.7.weight",
+        ] {
+            for theirs in hugging_face_names(name) {
+                assert_eq!(gguf_name(&theirs).as_deref(), Some(name), "{theirs}");
+                let full = format!("model.{theirs}");
+                assert_eq!(gguf_name(&full).as_deref(), Some(name), "{full}");
+            }
+        }
+        for odd in [
+            "embed_tokens",
+            "layers.x.mlp.gate.weight",
+            "layers.0.mlp.gate.scales",
+        ] {
+            assert_eq!(gguf_name(odd), None);
         }
     }
 
