@@ -20,6 +20,8 @@ mod k;
 #[cfg(feature = "candle")]
 pub(crate) mod k_encode;
 mod plain;
+#[cfg(test)]
+mod slow;
 mod table4;
 
 use super::{DType, Facts};
@@ -277,6 +279,38 @@ mod tests {
             {
                 let wanted = f32::from_le_bytes(*wanted);
                 assert_eq!(found.to_bits(), wanted.to_bits(), "{dtype} element {index}");
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, 27);
+    }
+
+    #[test]
+    fn random_blocks_decode_like_the_slow_way() {
+        let mut state = 7u64;
+        let mut byte = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005);
+            state = state.wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        let mut seen = 0;
+        for dtype in DType::ALL {
+            let Some(decode) = decoder(*dtype) else {
+                continue;
+            };
+            let facts = dtype.facts();
+            let (bytes, elements) = (facts.block_bytes as usize, facts.block_elements as usize);
+            let input: Vec<u8> = (0..300 * bytes).map(|_| byte()).collect();
+            for path in [Path::Fast, Path::Portable] {
+                let mut out = vec![0.0; 300 * elements];
+                decode(path, &input, &mut out);
+                for (index, found) in out.iter().enumerate() {
+                    let block = &input[index / elements * bytes..][..bytes];
+                    let wanted = slow::value(*dtype, block, index % elements);
+                    let same = found.to_bits() == wanted.to_bits();
+                    let both_nan = found.is_nan() && wanted.is_nan();
+                    assert!(same || both_nan, "{dtype} element {index}: {found} {wanted}");
+                }
             }
             seen += 1;
         }
