@@ -16,16 +16,24 @@ use super::{largest_bits, put_half, round_away, small_integer};
 #[inline(always)]
 pub(super) fn tq1_0(block: &[u8; 54], out: &mut [f32; 256]) {
     let d = half_at(block, 52);
-    let parts = [(0..32, 0), (32..48, 160), (48..52, 240)];
-    for (bytes, first) in parts {
-        let width = bytes.len();
-        let rounds = if width == 4 { 4 } else { 5 };
-        for n in 0..rounds {
-            for (m, byte) in block[bytes.clone()].iter().enumerate() {
-                let shifted = byte.wrapping_mul(3u8.pow(n as u32));
-                let trit = ((u16::from(shifted) * 3) >> 8) as i8 - 1;
-                out[first + width * n + m] = d * f32::from(trit);
-            }
+    let (long, rest) = out.split_at_mut(160);
+    let (short, last) = rest.split_at_mut(80);
+    put_trits::<32>(d, part(block, 0), long);
+    put_trits::<16>(d, part(block, 32), short);
+    put_trits::<4>(d, part(block, 48), last);
+}
+
+/// The first trits of all bytes, the second ones, and so on.
+#[inline(always)]
+fn put_trits<const N: usize>(d: f32, mut bytes: [u8; N], out: &mut [f32]) {
+    for values in out.as_chunks_mut::<N>().0 {
+        let mut trits = [0; N];
+        for (trit, byte) in trits.iter_mut().zip(&bytes) {
+            *trit = ((u16::from(*byte) * 3) >> 8) as u8;
+        }
+        *values = scaled(d, minus(trits, 1));
+        for byte in &mut bytes {
+            *byte = byte.wrapping_mul(3);
         }
     }
 }

@@ -93,9 +93,9 @@ pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
         let (scale, minimum) = scale_and_minimum(&block[4..16], group);
         let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
         let mut quants = four_bits(block, 48, group);
-        let fifths: [u8; 32] = bits(part(block, 16), group, 1);
-        for (quant, fifth) in quants.iter_mut().zip(fifths) {
-            *quant |= fifth << 4;
+        let fifths: [u8; 32] = part(block, 16);
+        for (quant, fifth) in quants.iter_mut().zip(&fifths) {
+            *quant |= if fifth & 1 << group == 0 { 0 } else { 16 };
         }
         *values = scaled_from(-minimum, scale, quants);
     }
