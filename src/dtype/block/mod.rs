@@ -309,7 +309,10 @@ mod tests {
                     let wanted = slow::value(*dtype, block, index % elements);
                     let same = found.to_bits() == wanted.to_bits();
                     let both_nan = found.is_nan() && wanted.is_nan();
-                    assert!(same || both_nan, "{dtype} element {index}: {found} {wanted}");
+                    assert!(
+                        same || both_nan,
+                        "{dtype} element {index}: {found} {wanted}"
+                    );
                 }
             }
             seen += 1;

@@ -8,7 +8,7 @@
 mod decode;
 mod encode;
 
-use super::{Class, DType, block};
+use super::{Class, DType};
 use crate::error::{Error, Result};
 use crate::kernel::{Path, narrow, view, widen};
 use std::sync::Arc;
@@ -203,10 +203,10 @@ impl Cast {
     /// Decodes to `f32` (exactly, or rounded to odd for the smaller floats), then encodes.
     fn by_tiles(&self, path: Path, first: u64, input: &[u8], out: &mut [u8]) -> Result<Losses> {
         let Cast { from, to, .. } = *self;
-        if let (Some(decode), DType::F32) = (block::decoder(from), to)
+        if to == DType::F32
             && let Some(values) = view::floats_mut(out)
         {
-            decode(path, input, values);
+            decode::decode(path, from, input, values);
             return Ok(Losses::default());
         }
         let bytes_in = |dtype: DType| dtype.byte_len(TILE as u64).unwrap_or(1) as usize;
