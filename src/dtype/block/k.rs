@@ -69,11 +69,9 @@ fn two_bits(block: &[u8], offset: usize, group: usize) -> [u8; 16] {
 /// | 16 | 128 | quants, 4 bits: 64 elements in 32 bytes, low nibbles are the first 32 |
 #[inline(always)]
 pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
-    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
+    let (scales, minima) = scales_and_minima(block);
     for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let (scale, minimum) = scale_and_minimum(&block[4..16], group);
-        let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
-        *values = scaled_from(-minimum, scale, four_bits(block, 16, group));
+        *values = scaled_from(-minima[group], scales[group], four_bits(block, 16, group));
     }
 }
 
@@ -88,16 +86,14 @@ pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
 /// | 48 | 128 | lower four bits, as in Q4_K |
 #[inline(always)]
 pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
-    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
+    let (scales, minima) = scales_and_minima(block);
     for (group, values) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let (scale, minimum) = scale_and_minimum(&block[4..16], group);
-        let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
         let mut quants = four_bits(block, 48, group);
         let fifths: [u8; 32] = part(block, 16);
         for (quant, fifth) in quants.iter_mut().zip(&fifths) {
             *quant |= if fifth & 1 << group == 0 { 0 } else { 16 };
         }
-        *values = scaled_from(-minimum, scale, quants);
+        *values = scaled_from(-minima[group], scales[group], quants);
     }
 }
 
@@ -107,16 +103,21 @@ fn four_bits(block: &[u8], offset: usize, group: usize) -> [u8; 32] {
     bits(part(block, offset + 32 * (group / 2)), 4 * (group % 2), 15)
 }
 
-/// The scale and minimum of a sub-block: for the first four the lower six bits of bytes k and
-/// k + 4; for the others nibbles of byte k + 4, with the two bits that those left over.
+/// The scales and minima of the sub-blocks. Of three words of four bytes, the lower six bits of
+/// the first and second are the first four scales and minima; nibbles of the third, with the two
+/// bits that those left over, the other four.
 #[inline(always)]
-fn scale_and_minimum(packed: &[u8], k: usize) -> (u8, u8) {
-    if k < 4 {
-        return (packed[k] & 63, packed[k + 4] & 63);
-    }
-    let scale = low(packed[k + 4]) | packed[k - 4] >> 6 << 4;
-    let minimum = high(packed[k + 4]) | packed[k] >> 6 << 4;
-    (scale, minimum)
+fn scales_and_minima(block: &[u8]) -> ([f32; 8], [f32; 8]) {
+    const TWO: u32 = 0x0303_0303;
+    const FOUR: u32 = 0x0f0f_0f0f;
+    const SIX: u32 = 0x3f3f_3f3f;
+    let word = |index: usize| u32::from_le_bytes(part(block, 4 + 4 * index));
+    let (first, second, third) = (word(0), word(1), word(2));
+    let eight = |low: u32, high: u32| (u64::from(low) | u64::from(high) << 32).to_le_bytes();
+    let scales = eight(first & SIX, third & FOUR | (first >> 6 & TWO) << 4);
+    let minima = eight(second & SIX, third >> 4 & FOUR | (second >> 6 & TWO) << 4);
+    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
+    (scaled(d, minus(scales, 0)), scaled(dmin, minus(minima, 0)))
 }
 
 /// `value = d * scale * (quant - 32)`.
