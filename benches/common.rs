@@ -75,6 +75,19 @@ fn read_all(source: &Source) {
 /// give other numbers; the same seed gives the same ones, rounded, in another dtype.
 pub(crate) fn source(dtype: DType, bytes: u64, seed: u64) -> Source {
     let element = u64::from(dtype.element_bytes().unwrap());
+    file(&pattern(dtype, seed), bytes / element * element)
+}
+
+/// As [`source`], of F32 that were rounded to `half`.
+#[allow(dead_code, reason = "one of the benches does without")]
+pub(crate) fn widened(half: DType, bytes: u64, seed: u64) -> Source {
+    let halves = pattern(half, seed);
+    let mut singles = vec![0; 2 * halves.len()];
+    ckpt::dtype::cast::cast(half, DType::F32, &halves, &mut singles).unwrap();
+    file(&singles, bytes / 4 * 4)
+}
+
+fn pattern(dtype: DType, seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut pattern = Vec::new();
     for _ in 0..1 << 18 {
@@ -95,9 +108,13 @@ pub(crate) fn source(dtype: DType, bytes: u64, seed: u64) -> Source {
             _ => pattern.push((sum * 60.0) as i8 as u8),
         }
     }
+    pattern
+}
+
+/// A file of `len` bytes that repeats `pattern`.
+fn file(pattern: &[u8], len: u64) -> Source {
     let file = tempfile::tempfile().unwrap();
     let mut out = BufWriter::new(File::try_clone(&file).unwrap());
-    let len = bytes / element * element;
     let mut left = len as usize;
     while left > 0 {
         let part = left.min(pattern.len());

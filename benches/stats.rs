@@ -12,7 +12,10 @@ use ckpt::DType;
 use ckpt::io::Source;
 use ckpt::kernel::InstructionSet;
 use ckpt::model::Checkpoint;
+use ckpt::op::lossless::decide;
+use ckpt::op::rules::Wanted;
 use ckpt::op::stats::{Options, stats};
+use ckpt::parallel::Silent;
 use common::{THREADS, checkpoint, file_bytes, head, source};
 use std::hint::black_box;
 
@@ -47,6 +50,22 @@ fn main() {
             let label = format!("{dtype}, --quantiles");
             compare(&label, &source, &whole, &quantiles);
         }
+    }
+    for half in [DType::BF16, DType::F16] {
+        let source = common::widened(half, file_bytes(), 1);
+        let whole = checkpoint(&source, DType::F32, 4);
+        let label = format!("F32 that {half} holds exactly");
+        compare(&label, &source, &whole, &options());
+        let avx2 = Options {
+            instructions: InstructionSet::Avx2,
+            ..options()
+        };
+        compare(&format!("{label}, AVX2 at most"), &source, &whole, &avx2);
+        let wanted = vec![Some(Wanted::Lossless); 4];
+        let holds = [DType::BF16, DType::F16];
+        common::compare(&format!("{label}, `decide`"), &[&source], || {
+            black_box(decide(&whole, &wanted, &holds, THREADS, &Silent).unwrap());
+        });
     }
     let source = source(DType::F32, 100_000 * 1000, 1);
     let small = checkpoint(&source, DType::F32, 100_000);

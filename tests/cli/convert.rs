@@ -341,3 +341,41 @@ fn what_was_read_back_is_said_for_each_tensor() {
     let ran = convert(&["c.safetensors", "--verify"]);
     assert!(ran.stdout.contains("bit-identical"), "{}", ran.stdout);
 }
+
+#[test]
+fn stats_says_what_auto_saves() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = testdata("lossless/half.safetensors");
+    let source = source.to_str().unwrap();
+    let ran = ckpt_in(folder.path(), &["stats", source, "--json"]);
+    let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+    let of = |name: &str| {
+        let mut tensors = report["tensors"].as_array().unwrap().iter();
+        let tensor = tensors.find(|tensor| tensor["name"] == name);
+        tensor.unwrap()["lossless"].clone()
+    };
+    assert_eq!(of("integers"), json!(["BF16", "F16"]));
+    assert_eq!(of("f64_f16"), json!(["F16", "F32"]));
+    assert_eq!(of("is_f16"), Json::Null);
+    let args = [
+        "convert",
+        source,
+        "a.safetensors",
+        "--dtype",
+        "auto",
+        "--json",
+    ];
+    let ran = ckpt_in(folder.path(), &args);
+    let converted: Json = serde_json::from_str(&ran.stdout).unwrap();
+    let sum = |key: &str| -> u64 {
+        let tensors = converted["tensors"].as_array().unwrap().iter();
+        tensors.map(|tensor| tensor[key].as_u64().unwrap()).sum()
+    };
+    let saved = sum("bytes_before") - sum("bytes_after");
+    assert_eq!(report["totals"]["lossless"]["saves"], saved);
+    let page = ckpt_in(folder.path(), &["stats", source]).stdout;
+    assert!(
+        page.contains("5 of 6 tensors") && page.contains("BF16,F16"),
+        "{page}"
+    );
+}

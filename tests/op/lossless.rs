@@ -1,10 +1,12 @@
 //! `op::lossless`: what becomes of `testdata/lossless/`, where torch says what holds what.
 
 use crate::support::{read_json, testdata};
+use ckpt::kernel::InstructionSet;
 use ckpt::model::{Checkpoint, Payload, Shape, Storage, Tensor};
 use ckpt::op::convert::{Converted, Options, Reason, convert};
 use ckpt::op::lossless::decide;
 use ckpt::op::rules::Wanted;
+use ckpt::op::stats::{self, stats};
 use ckpt::parallel::Silent;
 use ckpt::stream::Reader;
 use ckpt::{DType, format};
@@ -55,6 +57,72 @@ fn each_tensor_becomes_what_torch_can_bring_back_bit_by_bit() {
             }
         }
     }
+}
+
+#[test]
+fn statistics_say_which_dtypes_hold_a_tensor() {
+    for file in FILES {
+        let (checkpoint, expected) = open(file);
+        for (threads, instructions) in [
+            (1, InstructionSet::Baseline),
+            (2, InstructionSet::Avx2),
+            (7, InstructionSet::Avx512),
+        ] {
+            let options = stats::Options {
+                threads,
+                instructions,
+                ..stats::Options::default()
+            };
+            let found = stats(&checkpoint, &options).unwrap();
+            let mut smaller = 0;
+            for (row, expected) in found.rows.iter().zip(&expected) {
+                let is_asked = matches!(row.dtype, Some(DType::F32 | DType::F64));
+                let held = row.lossless();
+                assert_eq!(held.is_some(), is_asked, "{file}: `{}`", row.name);
+                let held = held.unwrap_or_default();
+                let names: Vec<String> = held.iter().map(DType::to_string).collect();
+                assert_eq!(
+                    expected["holds"],
+                    Json::from(names),
+                    "{file}: `{}`",
+                    row.name
+                );
+                smaller += u64::from(!held.is_empty());
+            }
+            assert_eq!(found.totals.lossless, smaller, "{file}");
+            assert!(found.totals.lossless_saves < found.totals.lossless_bytes);
+        }
+    }
+}
+
+/// In a group the worst tensor decides; one of several dtypes is not asked.
+#[test]
+fn groups_hold_what_all_of_their_tensors_hold() {
+    let single = |name: &str, value: f32| {
+        let stored = Payload::Stored(Storage::inline(value.to_le_bytes()));
+        Tensor::new(name, DType::F32, Shape::new([1]).unwrap(), stored)
+    };
+    let mut half = single("layers.2.b", 1.0);
+    half.dtype = DType::F16;
+    half.payload = Payload::Stored(Storage::inline([0, 0x3c]));
+    let checkpoint = Checkpoint {
+        tensors: vec![
+            single("layers.0.a", 1.0),
+            single("layers.0.b", 2f32.powi(-30)),
+            single("layers.1.a", 0.1),
+            single("layers.1.b", 1.0),
+            single("layers.2.a", 1.0),
+            half,
+        ],
+        ..Checkpoint::default()
+    };
+    let options = stats::Options {
+        by: Some(ckpt::op::group::Grouping::read("layer").unwrap()),
+        ..stats::Options::default()
+    };
+    let found = stats(&checkpoint, &options).unwrap();
+    let held: Vec<_> = found.rows.iter().map(stats::Row::lossless).collect();
+    assert_eq!(held, [Some(vec![DType::BF16]), Some(vec![]), None]);
 }
 
 fn bytes(tensor: &Tensor) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The JSON of `ckpt stats`.
 
 use crate::cli::json;
+use ckpt::DType;
 use ckpt::op::stats::{Measures, Number, Outcome, Row, Stats};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
@@ -26,6 +27,15 @@ struct TotalsEntry {
     zeros: u64,
     nans: u64,
     infs: u64,
+    lossless: Lossless,
+}
+
+/// What `convert --dtype auto` would do.
+#[derive(Serialize)]
+struct Lossless {
+    tensors: u64,
+    bytes: u64,
+    saves: u64,
 }
 
 impl<'a> Document<'a> {
@@ -47,6 +57,11 @@ impl<'a> Document<'a> {
                 zeros: totals.zeros,
                 nans: totals.nans,
                 infs: totals.infs,
+                lossless: Lossless {
+                    tensors: totals.lossless,
+                    bytes: totals.lossless_bytes,
+                    saves: totals.lossless_saves,
+                },
             },
         }
     }
@@ -75,7 +90,7 @@ impl Serialize for RowEntry<'_> {
         let found = row.measures();
         let float = |value: Option<f64>| value.map(json::Number);
         let count = |count: fn(&Measures) -> u64| found.map(count);
-        let mut object = serializer.serialize_struct("Row", 16)?;
+        let mut object = serializer.serialize_struct("Row", 17)?;
         object.serialize_field("name", &row.name)?;
         object.serialize_field("dtype", &row.dtype.map(|dtype| dtype.to_string()))?;
         object.serialize_field("shape", &row.shape.as_ref().map(|shape| shape.dimensions()))?;
@@ -100,6 +115,9 @@ impl Serialize for RowEntry<'_> {
         if let Some(found) = found.filter(|found| !found.histogram.is_empty()) {
             object.serialize_field("histogram", &HistogramEntry::new(found))?;
         }
+        let lossless = row.lossless();
+        let names = lossless.map(|held| held.iter().map(DType::to_string).collect::<Vec<_>>());
+        object.serialize_field("lossless", &names)?;
         if row.shape.is_none() {
             object.serialize_field("tensors", &row.tensors)?;
         }

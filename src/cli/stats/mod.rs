@@ -32,6 +32,10 @@ const MOST_QUANTILES: usize = 1000;
     after_help = "Every element is read. Statistics are over finite elements, std is the \
 population's, l1 and l2 are norms; quantised tensors are measured after dequantisation.
 
+lossless: the smaller dtypes that hold every element of an F32 or F64 tensor bit by bit, `-` if \
+none does; `ckpt convert --dtype auto` makes use of them. A NaN counts if its payload fits and it \
+is quiet.
+
 Quantiles and histograms come from counts in buckets: exact for types of at most 16 bits \
 (GGUF blocks are not among them) and for values of at most 8 significant bits, otherwise each \
 value is taken as the middle of its bucket, within 0.4 %.

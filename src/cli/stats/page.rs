@@ -34,7 +34,7 @@ fn facts(totals: &Totals) -> Facts {
         0..1000 => value.to_string(),
         _ => format!("{} ({})", human_count(value), grouped(value)),
     };
-    let entries = [
+    let mut entries = vec![
         ("tensors", grouped(totals.tensors)),
         ("elements", count(totals.elements)),
         ("data", human_bytes(totals.bytes)),
@@ -42,10 +42,26 @@ fn facts(totals: &Totals) -> Facts {
         ("nans", count(totals.nans)),
         ("infs", count(totals.infs)),
     ];
+    if totals.lossless > 0 {
+        entries.push(("lossless", lossless(totals)));
+    }
     Facts {
         title: "total".to_owned(),
-        entries: entries.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+        entries: entries
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
     }
+}
+
+/// What `convert --dtype auto` would save.
+fn lossless(totals: &Totals) -> String {
+    let (count, all) = (grouped(totals.lossless), grouped(totals.tensors));
+    let bytes = human_bytes(totals.lossless_bytes);
+    let saves = human_bytes(totals.lossless_saves);
+    format!(
+        "{count} of {all} tensors ({bytes}) are exact in fewer bits: `ckpt convert --dtype auto` saves {saves}"
+    )
 }
 
 /// Which columns there are, and how numbers are written in them.
@@ -55,6 +71,7 @@ struct Layout<'a> {
     is_full: bool,
     is_grouped: bool,
     has_nonfinite: bool,
+    has_lossless: bool,
     has_remarks: bool,
     has_histogram: bool,
 }
@@ -73,6 +90,7 @@ impl<'a> Layout<'a> {
             is_full,
             is_grouped: args.by.is_some(),
             has_nonfinite: is_full || totals.nans > 0 || totals.infs > 0,
+            has_lossless: is_full || totals.lossless > 0,
             has_remarks: is_full || stats.rows.iter().any(|row| !remark(row).is_empty()),
             has_histogram: bins > 0 && (is_full || fits && bins <= DRAWN),
         }
@@ -101,6 +119,9 @@ impl<'a> Layout<'a> {
         }
         if self.is_full {
             columns.push(number("first_nonfinite"));
+        }
+        if self.has_lossless {
+            columns.push(Column::new("lossless", Kind::Text));
         }
         let title = |at: &f64| format!("q{at}");
         columns.extend(
@@ -153,6 +174,9 @@ impl<'a> Layout<'a> {
             let first = found.and_then(|found| found.moments.first_nonfinite);
             cells.push(first.map_or(Cell::Empty, Cell::Count));
         }
+        if self.has_lossless {
+            cells.push(Cell::Text(lossless_dtypes(row)));
+        }
         let quantiles = found.map_or(&[][..], |found| &found.quantiles);
         cells.extend((0..self.quantiles.len()).map(|index| float(quantiles.get(index).copied())));
         if self.has_histogram {
@@ -191,6 +215,18 @@ fn bars(counts: &[u64]) -> String {
         _ => BARS[((count as f64 / most * 8.0).ceil() as usize).clamp(1, 8) - 1],
     };
     counts.iter().map(bar).collect()
+}
+
+/// The smaller dtypes that hold a row exactly: `-` if none does, nothing where nobody asks.
+fn lossless_dtypes(row: &Row) -> String {
+    match row.lossless() {
+        None => String::new(),
+        Some(held) if held.is_empty() => "-".to_owned(),
+        Some(held) => {
+            let names: Vec<String> = held.iter().map(|dtype| dtype.to_string()).collect();
+            names.join(",")
+        }
+    }
 }
 
 /// What is unusual about a row.

@@ -6,6 +6,7 @@ use crate::dtype::{Class, DType};
 use crate::error::Result;
 use crate::kernel::InstructionSet;
 use crate::kernel::count::count_bytes;
+use crate::kernel::lossless::{self, Exact};
 use crate::kernel::moments::{Narrow, TILE, Tile, measure, measure_f64, measure_i64, measure_u64};
 use crate::model::{Payload, Quantization, Storage, Tensor};
 use crate::parallel::Progress;
@@ -164,9 +165,20 @@ impl Worker {
         for bytes in bytes.chunks(TILE * element_bytes) {
             let tile = self.measure_tile(route, bytes, sketch.as_deref_mut());
             let elements = (bytes.len() / element_bytes) as u64;
-            moments.append(&Moments::of(&tile, elements));
+            let mut next = Moments::of(&tile, elements);
+            next.exact = self.exact(route, bytes, moments.exact);
+            moments.append(&next);
         }
         self.bytes = bytes;
+    }
+
+    /// Which of the smaller floats in `hoped` hold a tile.
+    fn exact(&self, route: Route, bytes: &[u8], hoped: Exact) -> Exact {
+        match route {
+            Route::F32 => lossless::of_f32(self.instructions, bytes, hoped),
+            Route::F64 => lossless::of_f64(self.instructions, bytes, hoped),
+            _ => hoped,
+        }
     }
 
     fn measure_tile(&mut self, route: Route, bytes: &[u8], sketch: Option<&mut Sketch>) -> Tile {

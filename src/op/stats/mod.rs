@@ -14,10 +14,12 @@ mod sketch;
 pub use moments::Moments;
 
 use super::group::Grouping;
+use super::lossless;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::InstructionSet;
-use crate::model::{Checkpoint, Shape};
+use crate::kernel::lossless::Exact;
+use crate::model::{Checkpoint, Shape, Tensor};
 use crate::parallel::{self, Progress, Silent};
 
 /// What to measure, and how.
@@ -122,6 +124,15 @@ impl Row {
             Outcome::Measured(measures) => Some(measures),
             Outcome::Absent(_) | Outcome::Failed(_) => None,
         }
+    }
+
+    /// The smaller floats that hold every element exactly, the smallest first; `None` where that
+    /// is not asked: of other dtypes than F32 and F64, or of several.
+    pub fn lossless(&self) -> Option<Vec<DType>> {
+        let dtype = self.dtype.filter(|dtype| lossless::may_shrink(*dtype))?;
+        let exact = self.measures()?.moments.exact;
+        let held = lossless::smaller(dtype, exact);
+        Some(held.filter(|_| self.elements > 0).collect())
     }
 }
 
@@ -251,6 +262,29 @@ pub struct Totals {
     pub nans: u64,
     /// Infinite elements.
     pub infs: u64,
+    /// Tensors that a smaller dtype holds exactly.
+    pub lossless: u64,
+    /// Bytes of those.
+    pub lossless_bytes: u64,
+    /// How many bytes fewer they would be.
+    pub lossless_saves: u64,
+}
+
+impl Totals {
+    /// Adds a tensor, if a smaller dtype holds it.
+    fn add_lossless(&mut self, tensor: &Tensor, exact: Exact) {
+        let smallest = lossless::smaller(tensor.dtype, exact).next();
+        let Some(dtype) = smallest.filter(|_| tensor.elements() > 0) else {
+            return;
+        };
+        let before = tensor.byte_len().unwrap_or(0);
+        let after = dtype.byte_len(tensor.elements()).unwrap_or(before);
+        self.lossless += 1;
+        self.lossless_bytes = self.lossless_bytes.saturating_add(before);
+        self.lossless_saves = self
+            .lossless_saves
+            .saturating_add(before.saturating_sub(after));
+    }
 }
 
 /// Measures every tensor of `checkpoint`.

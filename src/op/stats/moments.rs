@@ -1,6 +1,7 @@
 //! What is known about a run of elements, and how two runs become one.
 
 use crate::kernel::double::Double;
+use crate::kernel::lossless::Exact;
 use crate::kernel::moments::{Tile, power_of_two};
 
 /// The statistics of a run of elements, as sums: what tiles have, with indices within the run.
@@ -27,6 +28,8 @@ pub struct Moments {
     pub max: f64,
     /// The same where an `f64` cannot hold them.
     pub integers: Option<(i128, i128)>,
+    /// Which smaller floats hold all elements exactly; looked at in F32 and F64 only.
+    pub exact: Exact,
     /// The sums below are of the elements times `2^-exponent`.
     exponent: i32,
     sum: Double,
@@ -51,6 +54,7 @@ impl Moments {
             min: tile.min,
             max: tile.max,
             integers: tile.integers,
+            exact: Exact::ALL,
             exponent: tile.exponent,
             sum: tile.sum,
             absolute: tile.absolute,
@@ -111,6 +115,7 @@ impl Moments {
         };
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
+        self.exact = self.exact.and(other.exact);
         self.add_sums(other);
         self.elements += other.elements;
         self.finite += other.finite;

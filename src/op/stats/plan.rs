@@ -298,6 +298,7 @@ impl<'a> Plan<'a> {
                 totals.zeros += moments.zeros;
                 totals.nans += moments.nans;
                 totals.infs += moments.infs;
+                totals.add_lossless(tensor, moments.exact);
             }
         }
         totals
