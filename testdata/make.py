@@ -28,6 +28,7 @@ PARTS = {
     "archives": "archive_files",
     "sharded": "sharded_files",
     "prune": "prune_files",
+    "sparsity": "sparsity_files",
     # With transformers and diffusers beside torch.
     "leave-out": "leave_out_files",
     "encoded": "encoded_files",

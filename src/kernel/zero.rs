@@ -6,7 +6,19 @@
 use super::{Inlined, Path, run};
 
 macro_rules! width {
-    ($below:ident, $group:ident, $groups:ident, $word:ty, $bytes:literal) => {
+    ($flag:ident, $below:ident, $group:ident, $groups:ident, $word:ty, $bytes:literal) => {
+        /// For each element of `bytes`, little-endian: 1 if it is a zero of either sign, else 0.
+        fn $flag(path: Path, bytes: &[u8], flags: &mut [u8]) {
+            let work = || {
+                let elements = bytes.as_chunks::<$bytes>().0;
+                for (flag, element) in flags.iter_mut().zip(elements) {
+                    let bits = <$word>::from_le_bytes(*element);
+                    *flag = u8::from(bits & (<$word>::MAX >> 1) == 0);
+                }
+            };
+            run(path, Inlined(work));
+        }
+
         /// Zeroes the elements of `bytes`, little-endian, whose key is below `limit`.
         fn $below(path: Path, bytes: &mut [u8], limit: $word) {
             let work = || {
@@ -57,10 +69,10 @@ macro_rules! width {
     };
 }
 
-width!(below_8, group_8, groups_8, u8, 1);
-width!(below_16, group_16, groups_16, u16, 2);
-width!(below_32, group_32, groups_32, u32, 4);
-width!(below_64, group_64, groups_64, u64, 8);
+width!(flags_8, below_8, group_8, groups_8, u8, 1);
+width!(flags_16, below_16, group_16, groups_16, u16, 2);
+width!(flags_32, below_32, group_32, groups_32, u32, 4);
+width!(flags_64, below_64, group_64, groups_64, u64, 8);
 
 /// As the others, for groups of any length.
 fn any_group<const BYTES: usize>(bytes: &mut [u8], of: usize, zeroed: u32) {
@@ -103,6 +115,49 @@ pub fn groups(path: Path, width: u32, bytes: &mut [u8], of: usize, zeroed: u32) 
         4 => groups_32(path, bytes, of, zeroed),
         _ => groups_64(path, bytes, of, zeroed),
     }
+}
+
+/// For each element of `width` bytes, 1 if it is a zero of either sign, else 0.
+pub fn flags(path: Path, width: u32, bytes: &[u8], flags: &mut [u8]) {
+    match width {
+        1 => flags_8(path, bytes, flags),
+        2 => flags_16(path, bytes, flags),
+        4 => flags_32(path, bytes, flags),
+        _ => flags_64(path, bytes, flags),
+    }
+}
+
+/// How many of the groups of `of` flags have at least `zeros` that are 1; `of` is at most 1024.
+pub fn count_flagged(path: Path, flags: &[u8], of: usize, zeros: usize) -> u64 {
+    match of {
+        1 => count_groups::<1>(path, flags, zeros),
+        2 => count_groups::<2>(path, flags, zeros),
+        4 => count_groups::<4>(path, flags, zeros),
+        8 => count_groups::<8>(path, flags, zeros),
+        16 => count_groups::<16>(path, flags, zeros),
+        _ => {
+            let groups = flags.chunks_exact(of.max(1));
+            let sum = |group: &[u8]| group.iter().map(|&flag| usize::from(flag)).sum::<usize>();
+            groups.filter(|group| sum(group) >= zeros).count() as u64
+        }
+    }
+}
+
+fn count_groups<const M: usize>(path: Path, flags: &[u8], zeros: usize) -> u64 {
+    let work = || {
+        let mut count = 0u64;
+        // Sums of at most 16, of at most 4096 groups at once.
+        for some in flags.as_chunks::<M>().0.chunks(4096) {
+            let mut conforming = 0u16;
+            for group in some {
+                let sum = group.iter().sum::<u8>();
+                conforming += u16::from(usize::from(sum) >= zeros);
+            }
+            count += u64::from(conforming);
+        }
+        count
+    };
+    run(path, Inlined(work))
 }
 
 /// How many of the groups of `of` elements of `width` bytes have at least `zeros` zeros.
@@ -150,6 +205,25 @@ mod tests {
                 let mut all = before.clone();
                 below(path, width as u32, &mut all, u64::MAX >> 1);
                 assert!(width == 8 || all.iter().all(|byte| *byte == 0));
+            }
+        }
+    }
+
+    #[test]
+    fn flags_say_what_is_zero_and_groups_of_them_conform() {
+        for width in [1usize, 2, 4, 8] {
+            let bytes = bytes(width);
+            for path in [Path::Fast, Path::Portable] {
+                let mut found = vec![7; 240];
+                flags(path, width as u32, &bytes, &mut found);
+                let expected = bytes
+                    .chunks(width)
+                    .map(|element| u8::from(key(element) == 0));
+                assert_eq!(found, expected.collect::<Vec<u8>>());
+                for (of, zeros) in [(2, 1), (4, 2), (8, 3), (16, 1), (16, 16), (3, 2), (5, 0)] {
+                    let slow = count_conforming(width as u32, &bytes, of, zeros);
+                    assert_eq!(count_flagged(path, &found, of, zeros), slow, "{of} {zeros}");
+                }
             }
         }
     }

@@ -20,6 +20,7 @@ pub mod scale;
 pub mod schema;
 pub mod select;
 pub mod show;
+pub mod sparsity;
 pub mod stats;
 pub mod tie;
 pub mod verify;

@@ -1,9 +1,10 @@
 //! Cuts tensors into runs, and runs into pieces of work, without regard to threads; opens a
 //! tensor once for all of its runs.
 
+use crate::dtype::{Class, DType};
 use crate::error::Result;
 use crate::kernel::moments::TILE;
-use crate::model::Tensor;
+use crate::model::{Payload, Tensor};
 use crate::stream::Reader;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,6 +125,17 @@ impl<'a> SharedReader<'a> {
             shared.reader = None;
         }
     }
+}
+
+/// The same tensor with its elements as `f32`.
+pub(crate) fn as_f32(tensor: Tensor) -> Tensor {
+    let shape = tensor.shape.clone();
+    let name = tensor.name.clone();
+    let payload = match tensor.dtype.class() {
+        Class::Quantized => Payload::Dequantized(Arc::new(tensor)),
+        _ => Payload::Cast(Arc::new(tensor)),
+    };
+    Tensor::new(name, DType::F32, shape, payload)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod root;
 mod schema;
 mod select;
 mod show;
+mod sparsity;
 mod stats;
 mod tie;
 mod verify;

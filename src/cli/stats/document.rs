@@ -2,6 +2,7 @@
 
 use crate::cli::json;
 use ckpt::DType;
+use ckpt::op::sparsity::{Count, Found, Pattern};
 use ckpt::op::stats::{Measures, Number, Outcome, Row, Stats};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
@@ -40,7 +41,12 @@ struct Lossless {
 
 impl<'a> Document<'a> {
     /// `quantiles`: those that were asked for, in the order of the rows' lists.
-    pub(crate) fn new(stats: &'a Stats, quantiles: &'a [f64]) -> Document<'a> {
+    /// `patterns`: likewise, of the groups that were counted.
+    pub(crate) fn new(
+        stats: &'a Stats,
+        quantiles: &'a [f64],
+        patterns: &'a [Pattern],
+    ) -> Document<'a> {
         let totals = stats.totals;
         Document {
             schema: SCHEMA,
@@ -49,6 +55,7 @@ impl<'a> Document<'a> {
             tensors: Rows {
                 rows: &stats.rows,
                 quantiles,
+                patterns,
             },
             totals: TotalsEntry {
                 tensors: totals.tensors,
@@ -70,18 +77,25 @@ impl<'a> Document<'a> {
 struct Rows<'a> {
     rows: &'a [Row],
     quantiles: &'a [f64],
+    patterns: &'a [Pattern],
 }
 
 impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let quantiles = self.quantiles;
-        serializer.collect_seq(self.rows.iter().map(|row| RowEntry { row, quantiles }))
+        let (quantiles, patterns) = (self.quantiles, self.patterns);
+        let entry = |row| RowEntry {
+            row,
+            quantiles,
+            patterns,
+        };
+        serializer.collect_seq(self.rows.iter().map(entry))
     }
 }
 
 struct RowEntry<'a> {
     row: &'a Row,
     quantiles: &'a [f64],
+    patterns: &'a [Pattern],
 }
 
 impl Serialize for RowEntry<'_> {
@@ -118,6 +132,11 @@ impl Serialize for RowEntry<'_> {
         let lossless = row.lossless();
         let names = lossless.map(|held| held.iter().map(DType::to_string).collect::<Vec<_>>());
         object.serialize_field("lossless", &names)?;
+        if !self.patterns.is_empty() {
+            let found = row.sparsity.as_ref();
+            let sparsity = found.map(|found| SparsityEntry::new(found, self.patterns));
+            object.serialize_field("sparsity", &sparsity)?;
+        }
         if row.shape.is_none() {
             object.serialize_field("tensors", &row.tensors)?;
         }
@@ -147,6 +166,50 @@ impl Serialize for Quantiles<'_> {
             object.serialize_entry(&at.to_string(), &value.copied().map(json::Number))?;
         }
         object.end()
+    }
+}
+
+/// Counts of zeros: `{"zero_rows": 1, "rows": 8, ...}`; null where there are none to count.
+#[derive(Serialize)]
+struct SparsityEntry<'a> {
+    zero_rows: Option<u64>,
+    rows: Option<u64>,
+    zero_channels: Option<u64>,
+    channels: Option<u64>,
+    groups: Groups<'a>,
+}
+
+/// `{"2:4": {"groups": 12, "conforming": 12}, ...}`; null where groups do not divide the rows.
+struct Groups<'a>(&'a [Pattern], &'a [Option<Count>]);
+
+#[derive(Serialize)]
+struct GroupEntry {
+    groups: u64,
+    conforming: u64,
+}
+
+impl<'a> SparsityEntry<'a> {
+    fn new(found: &'a Found, patterns: &'a [Pattern]) -> SparsityEntry<'a> {
+        SparsityEntry {
+            zero_rows: found.rows.map(|count| count.of),
+            rows: found.rows.map(|count| count.all),
+            zero_channels: found.channels.map(|count| count.of),
+            channels: found.channels.map(|count| count.all),
+            groups: Groups(patterns, &found.groups),
+        }
+    }
+}
+
+impl Serialize for Groups<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entries = self.0.iter().zip(self.1).map(|(pattern, count)| {
+            let entry = count.map(|count| GroupEntry {
+                groups: count.all,
+                conforming: count.of,
+            });
+            (pattern.to_string(), entry)
+        });
+        serializer.collect_map(entries)
     }
 }
 

@@ -13,6 +13,7 @@ use ckpt::format;
 use ckpt::op::group::Grouping;
 use ckpt::op::root::Choice;
 use ckpt::op::select::Selection;
+use ckpt::op::sparsity::Pattern;
 use ckpt::op::stats::{self, Options, Stats};
 use ckpt::report::Page;
 use ckpt::{Error, Result};
@@ -46,6 +47,7 @@ Examples:
   ckpt stats model.pt --by 'model.layers.*.mlp'   a row for each beginning that matches
   ckpt stats model.pt --sort std --top 10         the ten that vary most
   ckpt stats model.pt --quantiles=0.001,0.999 --histogram -i '*.weight'
+  ckpt stats pruned.safetensors --sparsity=2:4    zeros, and how many groups are 2:4 sparse
   ckpt stats model.safetensors --json | jq '.tensors[] | select(.nans > 0) | .name'"
 )]
 pub(crate) struct Args {
@@ -60,6 +62,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BINS", num_args = 0..=1, require_equals = true,
           default_missing_value = "16", value_parser = clap::value_parser!(u16).range(1..=4096))]
     histogram: Option<u16>,
+    /// Zeros by element, row and channel, and the share of groups along the innermost dimension
+    /// that keep each pattern N:M [default: 2:4,4:8]
+    #[arg(long, value_name = "N:M,...", num_args = 0..=1, require_equals = true,
+          default_missing_value = "2:4,4:8", value_delimiter = ',', conflicts_with = "by")]
+    sparsity: Vec<String>,
     /// One row for tensors of the same layer, module or dtype, or for each beginning of a name
     /// that a glob matches
     #[arg(long, value_name = "layer|module|dtype|GLOB")]
@@ -90,6 +97,7 @@ struct Request<'a> {
     selection: Selection,
     choice: Choice,
     by: Option<Grouping>,
+    patterns: Vec<Pattern>,
 }
 
 impl<'a> Request<'a> {
@@ -106,6 +114,11 @@ impl<'a> Request<'a> {
             selection: args.selection.selection()?,
             choice: args.root.choice(Choice::Auto),
             by: args.by.as_deref().map(Grouping::read).transpose()?,
+            patterns: args
+                .sparsity
+                .iter()
+                .map(|text| Pattern::read(text))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -114,12 +127,15 @@ impl<'a> Request<'a> {
         self.selection.apply(&mut checkpoint)?;
         let checkpoint = self.global.restrict(checkpoint, &self.choice)?;
 
-        let bar = Bar::new(self.global, "stats", checkpoint.totals().1);
+        let passes = if self.patterns.is_empty() { 1 } else { 2 };
+        let bytes = checkpoint.totals().1.saturating_mul(passes);
+        let bar = Bar::new(self.global, "stats", bytes);
         let options = Options {
             threads: self.global.threads(),
             quantiles: self.args.quantiles.clone(),
             bins: self.args.histogram.map_or(0, usize::from),
             by: self.by.clone(),
+            sparsity: self.patterns.clone(),
             progress: &bar,
             ..Options::default()
         };
@@ -152,11 +168,11 @@ impl Report for Request<'_> {
     }
 
     fn document<'a>(&'a self, stats: &'a Stats) -> impl serde::Serialize + 'a {
-        Document::new(stats, &self.args.quantiles)
+        Document::new(stats, &self.args.quantiles, &self.patterns)
     }
 
     fn page(&self, stats: &Stats) -> Page {
-        page::page(stats, self.args, self.global)
+        page::page(stats, self.args, &self.patterns, self.global)
     }
 
     /// Tensors that could not be read are trouble, even though the others are reported.

@@ -2,6 +2,7 @@
 
 use super::Args;
 use crate::cli::args::{Format, Global};
+use ckpt::op::sparsity::{Count, Pattern};
 use ckpt::op::stats::{Measures, Number, Outcome, Row, Stats, Totals};
 use ckpt::report::{Block, Cell, Column, Facts, Kind, Page, Style, Table};
 use ckpt::text::{grouped, human_bytes, human_count, human_number};
@@ -13,10 +14,10 @@ const WIDE: usize = 120;
 const DRAWN: usize = 32;
 
 /// Draws what was found.
-pub(super) fn page(stats: &Stats, args: &Args, global: &Global) -> Page {
+pub(super) fn page(stats: &Stats, args: &Args, patterns: &[Pattern], global: &Global) -> Page {
     let mut blocks = Vec::new();
     if !stats.rows.is_empty() {
-        let layout = Layout::new(stats, args, global);
+        let layout = Layout::new(stats, args, patterns, global);
         blocks.push(Block::Table(Table {
             columns: layout.columns(),
             rows: stats.rows.iter().map(|row| layout.row(row)).collect(),
@@ -67,6 +68,8 @@ fn lossless(totals: &Totals) -> String {
 /// Which columns there are, and how numbers are written in them.
 struct Layout<'a> {
     quantiles: &'a [f64],
+    /// Patterns of groups that were counted; if there are any, a table is about sparsity.
+    patterns: &'a [Pattern],
     /// Every statistic with all of its digits, for programs.
     is_full: bool,
     is_grouped: bool,
@@ -77,7 +80,7 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(stats: &Stats, args: &'a Args, global: &Global) -> Layout<'a> {
+    fn new(stats: &Stats, args: &'a Args, patterns: &'a [Pattern], global: &Global) -> Layout<'a> {
         let is_full = global.format() == Format::Csv;
         let fits = match global.style() {
             Style::Text { width, .. } => width.is_none_or(|width| width >= WIDE),
@@ -87,6 +90,7 @@ impl<'a> Layout<'a> {
         let totals = &stats.totals;
         Layout {
             quantiles: &args.quantiles,
+            patterns,
             is_full,
             is_grouped: args.by.is_some(),
             has_nonfinite: is_full || totals.nans > 0 || totals.infs > 0,
@@ -109,11 +113,18 @@ impl<'a> Layout<'a> {
         if self.is_full || self.is_grouped {
             columns.push(number("elements"));
         }
-        columns.extend(["min", "max", "mean", "std"].map(number));
+        if self.has_moments() {
+            columns.extend(["min", "max", "mean", "std"].map(number));
+        }
         if self.is_full {
             columns.extend(["abs_max", "l1", "l2"].map(number));
         }
         columns.push(number("zeros"));
+        if !self.patterns.is_empty() {
+            columns.extend(["sparsity", "zero_rows", "zero_channels"].map(number));
+            let titles = self.patterns.iter().map(Pattern::to_string);
+            columns.extend(titles.map(|title| Column::new(title, Kind::Number)));
+        }
         if self.has_nonfinite {
             columns.extend(["nans", "infs"].map(number));
         }
@@ -156,16 +167,21 @@ impl<'a> Layout<'a> {
         let count = |value: fn(&Measures) -> u64| {
             found.map_or(Cell::Empty, |found| Cell::Count(value(found)))
         };
-        cells.push(number(found.and_then(Measures::min)));
-        cells.push(number(found.and_then(Measures::max)));
-        cells.push(float(found.and_then(Measures::mean)));
-        cells.push(float(found.and_then(Measures::std)));
+        if self.has_moments() {
+            cells.push(number(found.and_then(Measures::min)));
+            cells.push(number(found.and_then(Measures::max)));
+            cells.push(float(found.and_then(Measures::mean)));
+            cells.push(float(found.and_then(Measures::std)));
+        }
         if self.is_full {
             cells.push(number(found.and_then(Measures::abs_max)));
             cells.push(float(found.and_then(|found| found.moments.l1())));
             cells.push(float(found.and_then(|found| found.moments.l2())));
         }
         cells.push(count(|found| found.moments.zeros));
+        if !self.patterns.is_empty() {
+            cells.extend(self.sparsity(row));
+        }
         if self.has_nonfinite {
             cells.push(count(|found| found.moments.nans));
             cells.push(count(|found| found.moments.infs));
@@ -189,6 +205,37 @@ impl<'a> Layout<'a> {
         cells
     }
 
+    /// Whether there are columns for the moments: a table of sparsity has no room for them.
+    fn has_moments(&self) -> bool {
+        self.is_full || self.patterns.is_empty()
+    }
+
+    fn sparsity(&self, row: &Row) -> Vec<Cell> {
+        let Some(found) = &row.sparsity else {
+            return vec![Cell::Empty; self.patterns.len() + 3];
+        };
+        let share = |count: Count| {
+            let share = count.of as f64 / count.all.max(1) as f64;
+            Cell::Text(match self.is_full {
+                true => format!("{share:?}"),
+                false => percent(count),
+            })
+        };
+        let slices = |count: Option<Count>| match count {
+            None => Cell::Empty,
+            Some(count) if self.is_full => Cell::Count(count.of),
+            Some(count) => Cell::Text(format!("{}/{}", count.of, count.all)),
+        };
+        let mut cells = vec![
+            share(found.zeros),
+            slices(found.rows),
+            slices(found.channels),
+        ];
+        let shares = found.groups.iter();
+        cells.extend(shares.map(|count| count.map_or(Cell::Empty, share)));
+        cells
+    }
+
     fn number(&self, value: Number) -> Cell {
         Cell::Text(match value {
             Number::Integer(value) => value.to_string(),
@@ -203,6 +250,16 @@ impl<'a> Layout<'a> {
             return counts.join(" ");
         }
         bars(counts)
+    }
+}
+
+/// A share in percent, which is 0 or 100 only if it is that exactly.
+fn percent(count: Count) -> String {
+    let share = count.of as f64 / count.all.max(1) as f64 * 100.0;
+    match count.of {
+        0 => "0 %".to_owned(),
+        of if of == count.all => "100 %".to_owned(),
+        _ => format!("{:.1} %", share.clamp(0.1, 99.9)),
     }
 }
 

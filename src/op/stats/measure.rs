@@ -9,9 +9,9 @@ use crate::kernel::count::count_bytes;
 use crate::kernel::lossless::{self, Exact};
 use crate::kernel::moments::{Narrow, TILE, Tile, measure, measure_f64, measure_i64, measure_u64};
 use crate::model::{Payload, Quantization, Storage, Tensor};
+use crate::op::work::as_f32;
 use crate::parallel::Progress;
 use crate::stream::{Reader, Scratch};
-use std::sync::Arc;
 
 /// Elements after which counters of 32 bits are emptied.
 const FLUSH: u64 = 1 << 30;
@@ -291,17 +291,6 @@ impl Worker {
             }
         }
     }
-}
-
-/// The same tensor with its elements as `f32`.
-pub(super) fn as_f32(tensor: Tensor) -> Tensor {
-    let shape = tensor.shape.clone();
-    let name = tensor.name.clone();
-    let payload = match tensor.dtype.class() {
-        Class::Quantized => Payload::Dequantized(Arc::new(tensor)),
-        _ => Payload::Cast(Arc::new(tensor)),
-    };
-    Tensor::new(name, DType::F32, shape, payload)
 }
 
 /// Fills `wide` with the elements in `bytes` and returns how many there are.

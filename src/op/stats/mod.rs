@@ -15,6 +15,7 @@ pub use moments::Moments;
 
 use super::group::Grouping;
 use super::lossless;
+use super::sparsity::{self, Pattern};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::InstructionSet;
@@ -37,6 +38,9 @@ pub struct Options<'a> {
     pub bins: usize,
     /// Groups to measure instead of single tensors.
     pub by: Option<Grouping>,
+    /// Patterns N:M whose groups are counted, with zeros by rows and channels; if there are any,
+    /// tensors are read twice. Not of groups of tensors.
+    pub sparsity: Vec<Pattern>,
     /// Who hears about bytes done.
     pub progress: &'a dyn Progress,
 }
@@ -50,6 +54,7 @@ impl Default for Options<'_> {
             quantiles: Vec::new(),
             bins: 0,
             by: None,
+            sparsity: Vec::new(),
             progress: &Silent,
         }
     }
@@ -64,6 +69,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("quantiles", &self.quantiles)
             .field("bins", &self.bins)
             .field("by", &self.by)
+            .field("sparsity", &self.sparsity)
             .finish_non_exhaustive()
     }
 }
@@ -104,6 +110,8 @@ pub struct Row {
     pub tied_to: Option<String>,
     /// What was found.
     pub outcome: Outcome,
+    /// How sparse it is, if that was asked and it is of floats.
+    pub sparsity: Option<sparsity::Found>,
 }
 
 /// What became of a tensor.
@@ -302,5 +310,13 @@ pub fn stats(checkpoint: &Checkpoint, options: &Options<'_>) -> Result<Stats> {
             "quantile {at} is not between 0 and 1"
         )));
     }
-    plan::carry_out(checkpoint, options)
+    let mut stats = plan::carry_out(checkpoint, options)?;
+    if options.by.is_none() && !options.sparsity.is_empty() {
+        let (patterns, threads) = (&options.sparsity, options.threads);
+        let found = sparsity::measure(checkpoint, patterns, threads, options.progress)?;
+        for (row, found) in stats.rows.iter_mut().zip(found) {
+            row.sparsity = found;
+        }
+    }
+    Ok(stats)
 }

@@ -1,7 +1,7 @@
 //! Who measures what: which tensors there is something to measure of, their runs on several
 //! threads, and rows made of the results in order.
 
-use super::measure::{Route, Worker, as_f32};
+use super::measure::{Route, Worker};
 use super::moments::Moments;
 use super::sketch::{self, Sketch};
 use super::{Domain, Measures, Options, Outcome, Row, Stats, Totals};
@@ -9,7 +9,7 @@ use crate::dtype::{Class, DType, cast};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{Checkpoint, Payload, Tensor};
-use crate::op::work::{self, Run, SharedReader, lock};
+use crate::op::work::{self, Run, SharedReader, as_f32, lock};
 use crate::parallel;
 use crate::stream::Reader;
 use std::collections::HashMap;
@@ -325,6 +325,7 @@ impl<'a> Plan<'a> {
                 bytes: tensor.byte_len(),
                 tied_to: tensor.tied_to.clone(),
                 outcome,
+                sparsity: None,
             }
         };
         outcomes.into_iter().enumerate().map(row).collect()
@@ -353,6 +354,7 @@ impl<'a> Plan<'a> {
                 bytes: Some(group.bytes),
                 tied_to: None,
                 outcome,
+                sparsity: None,
             }
         };
         let named = groups.into_iter().zip(&self.groups);
