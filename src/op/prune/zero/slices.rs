@@ -5,9 +5,9 @@ use crate::dtype::{DType, cast};
 use crate::error::{Error, Result};
 use crate::kernel::Path;
 use crate::kernel::rank::{self, Tally};
-use crate::kernel::zero::count_conforming;
+use crate::kernel::zero;
 use crate::limits;
-use crate::model::{Mask, Payload, Tensor};
+use crate::model::{Mask, Tensor};
 use crate::stream::{Reader, Scratch};
 use std::sync::Arc;
 
@@ -26,25 +26,12 @@ pub(super) fn by_norm(tensor: &Tensor, axis: usize, count: u64, norm: Norm) -> R
     }
     let inner: u64 = dimensions[axis + 1..].iter().product();
     let mut sums = vec![Slice::default(); slices as usize];
-    for_each_value(tensor, |index, value| {
-        let slice = &mut sums[(index / inner.max(1) % slices) as usize];
-        slice.zeros += u64::from(value == 0.0);
-        if value.is_finite() {
-            slice.squares += value * value;
-        }
-        let magnitude = value.abs();
+    for_each_run(tensor, slices, inner, |slice, values| {
+        let slice = &mut sums[slice as usize];
         match norm {
-            Norm::L1 => slice.norm += magnitude,
-            Norm::L2 => slice.norm += value * value,
-            // A NaN makes the slice the largest.
-            Norm::Max if magnitude.is_nan() => slice.norm = f64::NAN,
-            Norm::Max => {
-                slice.norm = if slice.norm.is_nan() {
-                    slice.norm
-                } else {
-                    slice.norm.max(magnitude)
-                }
-            }
+            Norm::L1 => slice.add(values, |norm, value| norm + value.abs()),
+            Norm::L2 => slice.add(values, |norm, value| norm + value * value),
+            Norm::Max => slice.add(values, |norm, value| largest(norm, value.abs())),
         }
     })?;
     let mut order: Vec<usize> = (0..sums.len()).collect();
@@ -86,23 +73,59 @@ struct Slice {
     zeros: u64,
 }
 
-fn for_each_value(tensor: &Tensor, mut work: impl FnMut(u64, f64)) -> Result<()> {
-    let reader = Reader::open(tensor)?;
-    let (mut raw, mut wide) = (Vec::new(), Vec::new());
-    let mut scratch = Scratch::default();
-    let total = tensor.elements();
-    let mut first = 0;
-    while first < total {
-        let elements = CHUNK.min(total - first);
-        reader.read(first, elements, &mut raw, &mut scratch)?;
-        wide.resize(elements as usize * 8, 0);
-        cast::cast(tensor.dtype, DType::F64, &raw, &mut wide)?;
-        for (index, word) in (first..).zip(wide.as_chunks::<8>().0) {
-            work(index, f64::from_le_bytes(*word));
+impl Slice {
+    #[inline]
+    fn add(&mut self, values: &[[u8; 8]], norm: impl Fn(f64, f64) -> f64) {
+        for word in values {
+            let value = f64::from_le_bytes(*word);
+            let square = value * value;
+            self.zeros += u64::from(value == 0.0);
+            self.squares += if value.is_finite() { square } else { 0.0 };
+            self.norm = norm(self.norm, value);
         }
-        first += elements;
     }
-    Ok(())
+}
+
+/// The larger one; a NaN is above all.
+fn largest(norm: f64, magnitude: f64) -> f64 {
+    match norm.is_nan() || magnitude.is_nan() {
+        true => f64::NAN,
+        false => norm.max(magnitude),
+    }
+}
+
+/// Shows the elements to `work` in order, in runs that lie in one of `slices` of `inner`
+/// neighbours each: the slice, and `f64` values, little-endian.
+fn for_each_run(
+    tensor: &Tensor,
+    slices: u64,
+    inner: u64,
+    mut work: impl FnMut(u64, &[[u8; 8]]),
+) -> Result<()> {
+    let inner = inner.max(1);
+    let mut wide = Vec::new();
+    let width = tensor.dtype.element_bytes().unwrap_or(1) as usize;
+    // The slice at hand, and how many elements of its run are left.
+    let (mut slice, mut left) = (0, inner);
+    for_each_chunk(tensor, CHUNK, |bytes| {
+        wide.resize(bytes.len() / width * 8, 0);
+        cast::cast(tensor.dtype, DType::F64, bytes, &mut wide)?;
+        let mut values = wide.as_chunks::<8>().0;
+        while !values.is_empty() {
+            let run = values
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let (run, rest) = values.split_at(run);
+            work(slice, run);
+            left -= run.len() as u64;
+            values = rest;
+            if left == 0 {
+                left = inner;
+                slice = if slice + 1 == slices { 0 } else { slice + 1 };
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Zeroes the smallest of each `of` elements of a row, so that at most `kept` are left.
@@ -120,18 +143,18 @@ pub(super) fn groups(tensor: &Tensor, kept: u32, of: u64) -> Result<Outcome> {
         of,
         zeroed: of as u32 - kept,
     };
-    let masked = Tensor {
-        payload: Payload::Masked {
-            of: Arc::new(tensor.clone()),
-            mask: mask.clone(),
-        },
-        ..tensor.clone()
-    };
     let width = tensor.dtype.element_bytes().unwrap_or(1);
+    let (group, zeroed) = (of as usize, of as u32 - kept);
     let mut conforming = 0;
-    let before = tally(tensor, of, |_| {})?;
-    let after = tally(&masked, of, |bytes| {
-        conforming += count_conforming(width, bytes, of as usize, of as usize - kept as usize);
+    let (mut before, mut after) = (Tally::default(), Tally::default());
+    let mut wide = Vec::new();
+    let step = (CHUNK / of).max(1) * of;
+    for_each_chunk(tensor, step, |bytes| {
+        before += tally(tensor.dtype, bytes, &mut wide)?;
+        zero::groups(Path::Fast, width, bytes, group, zeroed);
+        after += tally(tensor.dtype, bytes, &mut wide)?;
+        conforming += zero::count_conforming(width, bytes, group, zeroed as usize);
+        Ok(())
     })?;
     Ok(Outcome {
         mask,
@@ -144,37 +167,44 @@ pub(super) fn groups(tensor: &Tensor, kept: u32, of: u64) -> Result<Outcome> {
     })
 }
 
-/// Zeros and squares of a tensor; `look` sees its bytes, whole groups at a time.
-fn tally(tensor: &Tensor, of: u64, mut look: impl FnMut(&[u8])) -> Result<Tally> {
+/// Zeros and squares of elements. `wide`: room for their wider form.
+fn tally(dtype: DType, bytes: &[u8], wide: &mut Vec<u8>) -> Result<Tally> {
+    match dtype {
+        DType::F32 => Ok(rank::tally(Path::Fast, bytes, 0)),
+        DType::F64 => {
+            let mut sum = Tally::default();
+            for word in bytes.as_chunks::<8>().0 {
+                let value = f64::from_le_bytes(*word);
+                let square = value * value;
+                sum.zeros += u64::from(value == 0.0);
+                sum.squares += if value.is_finite() { square } else { 0.0 };
+            }
+            Ok(sum)
+        }
+        _ => {
+            let width = dtype.element_bytes().unwrap_or(1) as usize;
+            wide.resize(bytes.len() / width * 4, 0);
+            cast::cast(dtype, DType::F32, bytes, wide)?;
+            Ok(rank::tally(Path::Fast, wide, 0))
+        }
+    }
+}
+
+/// Shows all bytes to `work`, at most `step` elements at a time; it may change them.
+fn for_each_chunk(
+    tensor: &Tensor,
+    step: u64,
+    mut work: impl FnMut(&mut [u8]) -> Result<()>,
+) -> Result<()> {
     let reader = Reader::open(tensor)?;
-    let step = (CHUNK / of).max(1) * of;
-    let (mut raw, mut wide) = (Vec::new(), Vec::new());
-    let mut scratch = Scratch::default();
-    let mut sum = Tally::default();
+    let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
     let total = tensor.elements();
     let mut first = 0;
     while first < total {
         let elements = step.min(total - first);
-        reader.read(first, elements, &mut raw, &mut scratch)?;
-        look(&raw);
-        if tensor.dtype == DType::F32 {
-            sum += rank::tally(Path::Fast, &raw, 0);
-        } else if tensor.dtype == DType::F64 {
-            for word in raw.as_chunks::<8>().0 {
-                let value = f64::from_le_bytes(*word);
-                sum.zeros += u64::from(value == 0.0);
-                sum.squares += if value.is_finite() {
-                    value * value
-                } else {
-                    0.0
-                };
-            }
-        } else {
-            wide.resize(elements as usize * 4, 0);
-            cast::cast(tensor.dtype, DType::F32, &raw, &mut wide)?;
-            sum += rank::tally(Path::Fast, &wide, 0);
-        }
+        reader.read(first, elements, &mut bytes, &mut scratch)?;
+        work(&mut bytes)?;
         first += elements;
     }
-    Ok(sum)
+    Ok(())
 }
