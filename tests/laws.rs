@@ -223,6 +223,7 @@ fn written(checkpoint: Checkpoint, target: &Path, threads: usize) -> Result<Vec<
         },
         threads,
         arrangement: format::Arrangement::default(),
+        in_place: false,
     };
     let mut check = |found: &[Tensor]| verify(&converted, found, threads, &Silent).map(|_| ());
     format::write_checked(&converted, target, &options, &Silent, Some(&mut check))?;

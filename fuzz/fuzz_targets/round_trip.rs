@@ -38,6 +38,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         },
         threads: 1,
         arrangement: format::Arrangement::default(),
+        in_place: false,
     };
     if format::write(&converted.checkpoint, &target, &options, &Silent).is_err() {
         assert!(!target.exists(), "half an output");

@@ -2,6 +2,7 @@
 
 use super::faults::Faults;
 use super::sharded::{self, is_index};
+use super::write::naming::{is_set_aside, set_aside_hint};
 use super::{FORMATS, HEAD, ReadOptions, index, open_with};
 use crate::error::{Error, Result};
 use crate::io::{FolderEntry, Source, list_folder};
@@ -48,13 +49,20 @@ const NAMED_FILES: usize = 8;
 ///
 /// Errors: `Unsupported` if it holds none; those of the files.
 pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
-    let entries: Vec<FolderEntry> = list_folder(path)?
-        .into_iter()
-        .filter(|entry| !entry.name.starts_with('.'))
-        .collect();
+    let all = list_folder(path)?;
+    let aside = all.iter().find(|entry| is_set_aside(&entry.name));
+    let aside = aside.map(|entry| entry.path.clone());
+    let entries = all.into_iter().filter(|entry| !entry.name.starts_with('.'));
+    let entries: Vec<FolderEntry> = entries.collect();
     let mut checkpoint = match open_pipeline(&entries, options)? {
         Some(pipeline) => pipeline,
-        None => open_plain(path, &entries, options)?.ok_or_else(|| nothing_found(&entries))?,
+        None => open_plain(path, &entries, options)?.ok_or_else(|| {
+            let error = nothing_found(&entries);
+            match &aside {
+                Some(path) => error.with_hint(set_aside_hint(path)),
+                None => error,
+            }
+        })?,
     };
     checkpoint.path = path.to_string_lossy().into_owned();
     checkpoint.mark_tied();

@@ -82,6 +82,17 @@ pub fn read_small_text(path: &Path, limit: u64) -> Result<String> {
     })
 }
 
+/// The one path under which a file is known, whatever links lead to it; `None` if it is not there.
+pub fn real_path(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}
+
+/// Gives a file another name in its folder.
+pub fn rename_file(from: &Path, to: &Path) -> Result<()> {
+    let name = from.to_string_lossy();
+    std::fs::rename(from, to).map_err(|e| Error::io("cannot be set aside", e).in_file(&name))
+}
+
 /// Removes a file, as far as that is possible.
 pub fn remove_file(path: &Path) {
     // This undoes what failed; the failure is what the caller hears of.

@@ -22,10 +22,10 @@ mod source;
 pub use cursor::Cursor;
 pub use folder::{
     FolderEntry, file_exists, free_space, is_folder, is_outside, list_folder, read_small_file,
-    read_small_text, remove_file,
+    read_small_text, real_path, remove_file, rename_file,
 };
 pub use inflate::{Codec, Packed, inflate, inflate_stream};
-pub use sink::{Sink, SinkOptions, overwrite};
+pub use sink::{Sink, SinkOptions, overwrite, passing_name, remove_leftovers};
 pub use source::Source;
 
 /// Which end of a number comes first.

@@ -4,9 +4,12 @@
 //! (Linux: `O_TMPFILE`), so that nothing is left behind even by `kill -9`; a sibling with a
 //! random name elsewhere. [`Sink::finish`] syncs it and gives it its name. A sink that is
 //! dropped has never existed.
+//!
+//! Files with a passing name (`.NAME.TOKEN.tmp`) are locked as long as their run lives, so that a
+//! later run knows what is left of one that was killed, and removes it.
 
 use super::Source;
-use super::folder::file_exists;
+use super::folder::{file_exists, list_folder, remove_file};
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -59,6 +62,9 @@ impl Sink {
             Some(file) => (file, None),
             None => named(folder, target).map_err(failed)?,
         };
+        // Where there are no locks, leftovers are not removed.
+        #[cfg(unix)]
+        let _ = file.try_lock();
         Ok(Sink {
             file,
             target: target.to_owned(),
@@ -177,6 +183,22 @@ impl Sink {
             .map_err(|e| self.failed("cannot be synced to disk".into(), e))
     }
 
+    /// Gives the file another name beside the one that [`Sink::finish`] gives it. What it holds
+    /// is synced, if the options say so.
+    ///
+    /// Errors: `Io`, where the file system knows no hard links too.
+    pub fn link(&self, name: &Path) -> Result<()> {
+        if self.options.sync {
+            self.sync()?;
+        }
+        let linked = match &self.temporary {
+            Some(temporary) => std::fs::hard_link(temporary, name),
+            None => link_unnamed(&self.file, name),
+        };
+        linked.map_err(|e| self.failed("cannot be given a second name".into(), e))?;
+        self.sync_folder()
+    }
+
     /// Syncs the bytes, if the options say so, and gives the file its name.
     pub fn finish(mut self) -> Result<()> {
         if self.options.sync {
@@ -191,7 +213,7 @@ impl Sink {
             }
             // A file without a name cannot take the place of another: it gets a passing one.
             None => {
-                let passing = passing_name(&self.target);
+                let passing = passing_name(&self.target, "");
                 link_unnamed(&self.file, &passing).map_err(|e| self.naming_failed(e))?;
                 tempfile::TempPath::try_from_path(passing).map_err(|e| self.naming_failed(e))?
             }
@@ -272,11 +294,49 @@ fn named(folder: &Path, target: &Path) -> std::io::Result<(File, Option<tempfile
     Ok((file, Some(path)))
 }
 
-fn passing_name(target: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    folder_of(target).join(name)
+/// A hidden sibling of `target` that is not there yet; `ending` follows what tells it as such.
+pub fn passing_name(target: &Path, ending: &str) -> PathBuf {
+    let path = |token: String| {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(target.file_name().unwrap_or_default());
+        name.push(format!(".{token}.tmp{ending}"));
+        folder_of(target).join(name)
+    };
+    let id = std::process::id();
+    let mut tokens = (1u32..).map(|number| format!("{id}-{number}"));
+    let free = tokens.find(|token| !file_exists(&path(token.clone())));
+    path(free.unwrap_or_default())
+}
+
+/// The name that a file with a passing name was to get.
+fn name_of_passing(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix('.')?;
+    let rest = match rest.strip_suffix(".tmp") {
+        Some(rest) => rest,
+        // With the extension repeated, for programs that go by it.
+        None => rest.rsplit_once('.')?.0.strip_suffix(".tmp")?,
+    };
+    Some(rest.rsplit_once('.')?.0)
+}
+
+/// Removes what killed runs have left in `folder` of files whose name `is_ours` accepts, but for
+/// `kept`. What a running program holds is left alone.
+pub fn remove_leftovers(folder: &Path, kept: &[String], is_ours: &dyn Fn(&str) -> bool) {
+    for entry in list_folder(folder).unwrap_or_default() {
+        let is_left = name_of_passing(&entry.name).is_some_and(is_ours);
+        if !is_left || entry.is_folder || kept.contains(&entry.name) {
+            continue;
+        }
+        let is_file = entry
+            .path
+            .symlink_metadata()
+            .is_ok_and(|found| found.is_file());
+        let is_free = || File::open(&entry.path).is_ok_and(|file| file.try_lock().is_ok());
+        let is_free = cfg!(unix) && is_file && is_free();
+        if is_free {
+            remove_file(&entry.path);
+        }
+    }
 }
 
 /// A file without a name in `folder`, if the system and the file system can do that and can
@@ -404,6 +464,35 @@ mod tests {
             let found = std::fs::read(&target).unwrap();
             assert_eq!(found[3..500_004], bytes[base + 17..base + 500_018]);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_killed_runs_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.bin");
+        let (held, path) = named(folder.path(), &target).unwrap();
+        held.lock().unwrap();
+        let others = [
+            "a.bin",
+            ".a.bin",
+            ".a.bin.tmp",
+            ".b.bin.1-1.tmp",
+            "a.bin.1-1.tmp",
+        ];
+        for name in [".a.bin.1-1.tmp", ".a.bin.1-2.tmp.bin", ".a.bin.1-3.tmp.bin"]
+            .iter()
+            .chain(&others)
+        {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let kept = [".a.bin.1-3.tmp.bin".to_owned()];
+        remove_leftovers(folder.path(), &kept, &|name| name == "a.bin");
+        let path = path.unwrap();
+        let mut expected = vec![path.file_name().unwrap().to_str().unwrap(), &kept[0]];
+        expected.extend(others);
+        expected.sort_unstable();
+        assert_eq!(names(folder.path()), expected);
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn write(checkpoint: Checkpoint, target: &Path) -> ckpt::Result<Checkpoint> {
         },
         threads: 2,
         arrangement: format::Arrangement::default(),
+        in_place: false,
     };
     let mut check = |found: &[Tensor]| verify(&converted, found, 2, &Silent).map(|_| ());
     format::write_checked(&converted, target, &options, &Silent, Some(&mut check))?;

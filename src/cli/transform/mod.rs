@@ -224,6 +224,7 @@ pub(crate) fn finish(
         sink,
         threads: global.threads(),
         arrangement: args.arrangement.arrangement(),
+        in_place: args.in_place,
     };
     let is_verified = args.verify || (replace && !args.no_verify);
     let bar = Bar::new(global, report.doing, plan.data_bytes());
@@ -237,7 +238,7 @@ pub(crate) fn finish(
         false => None,
     };
     let checkpoint = &converted.checkpoint;
-    let (losses, stale) = match edit {
+    let (losses, removed, stale) = match edit {
         Some(edit) => {
             let is_in_place = edit.bytes_in_place().is_some();
             edit.apply(checkpoint, sink.sync, check)?;
@@ -252,12 +253,13 @@ pub(crate) fn finish(
             (
                 vec![Losses::default(); checkpoint.tensors.len()],
                 Vec::new(),
+                Vec::new(),
             )
         }
         None => {
             let written = format::write_checked(checkpoint, target, &write_options, &bar, check);
             let written = written.map_err(|error| error.in_file(path))?;
-            (written.losses, written.stale)
+            (written.losses, written.removed, written.stale)
         }
     };
     drop(bar);
@@ -269,12 +271,7 @@ pub(crate) fn finish(
         };
         companions::bring(global, report.source, target, sink, &special)?;
     }
-    for stale in &stale {
-        let name = stale.display();
-        global.say(&format!(
-            "{name}: warning: is no part of what was written now"
-        ));
-    }
+    say_old_files(global, &removed, &stale);
     say_losses(global, target, converted, &losses);
     report.losses = Some(losses);
     match global.format() {
@@ -373,6 +370,9 @@ fn check_in_place(
         }
     }
     sources.extend(canonical(source));
+    if plan.is_of_index(checkpoint) {
+        sources.extend(canonical(&plan.index_path()));
+    }
     for output in plan.outputs() {
         let is_source = canonical(&output.path).is_some_and(|path| sources.contains(&path));
         if is_source && !args.in_place {
@@ -386,6 +386,31 @@ fn check_in_place(
         }
     }
     Ok(false)
+}
+
+/// Says what became of an earlier set of the same name.
+fn say_old_files(global: &Global, removed: &[PathBuf], stale: &[PathBuf]) {
+    let say = |paths: &[PathBuf], what: &str| {
+        let names = paths.iter().filter_map(|path| path.file_name());
+        let names: Vec<String> = names.map(|name| format!("`{}`", name.display())).collect();
+        if let Some(first) = paths.first() {
+            let folder = first.parent().unwrap_or(Path::new(""));
+            let folder = match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            };
+            global.say(&format!(
+                "{}: {what}: {}",
+                folder.display(),
+                names.join(", ")
+            ));
+        }
+    };
+    say(removed, "removed, replaced by what was written");
+    say(
+        stale,
+        "warning: called like what was written, but no part of it; programs may load it instead",
+    );
 }
 
 /// Says what the casts lost.

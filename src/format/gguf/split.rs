@@ -5,6 +5,7 @@
 //! metadata; the others need not repeat it. Source: gguf-split.cpp and llama-model-loader.cpp.
 
 use crate::error::{Error, Kind, Result};
+use crate::format::write::naming::{set_aside, set_aside_hint};
 use crate::format::{self, ReadOptions};
 use crate::io::{Source, file_exists};
 use crate::limits;
@@ -119,9 +120,14 @@ impl PartName {
         let count = self.count;
         let path = self.path(number);
         let message = format!("part {number} of {count} is missing");
+        let mut old = (1..=self.count).map(|number| set_aside(&self.path(number)));
+        let hint = match old.find(|path| file_exists(path)) {
+            Some(old) => set_aside_hint(&old),
+            None => "all parts must stand in one folder under their original names".to_owned(),
+        };
         Err(Error::new(Kind::Io, message)
             .in_file(&path.to_string_lossy())
-            .with_hint("all parts must stand in one folder under their original names"))
+            .with_hint(hint))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Writing a checkpoint: one file, or shards with an index.
 //!
 //! First a [`Plan`]: which tensor goes where, to the byte. Then the bytes are moved. Then all
-//! outputs get their names, so that a set of shards appears whole or not at all as far as the
-//! system allows: none has a name before all are complete and on disk, and the index comes last.
+//! outputs get their names, as [`naming`] has it: none has a name before all are complete and on
+//! disk, and whenever a run is killed, the old set stands or the new one.
 
 mod edit;
 pub(in crate::format) mod layout;
 mod moving;
+pub(in crate::format) mod naming;
 mod plan;
 mod read_back;
 mod shards;
@@ -17,9 +18,10 @@ pub use shards::{Cut, ShardOrder};
 
 use crate::dtype::cast::Losses;
 use crate::error::{Error, Kind, Result};
-use crate::io::{Sink, SinkOptions, file_exists, free_space, remove_file};
+use crate::io::{Sink, SinkOptions, file_exists, free_space};
 use crate::model::{Checkpoint, Tensor};
 use crate::parallel::Progress;
+use naming::Naming;
 use std::path::{Path, PathBuf};
 
 /// How a checkpoint is written.
@@ -31,6 +33,10 @@ pub struct WriteOptions {
     pub threads: usize,
     /// How tensors are spread over files and lie in them.
     pub arrangement: Arrangement,
+    /// Read everything back before the outputs get their names.
+    pub    /// Files of the source that are called like the target, but have none of the outputs' names,
+    /// go when the outputs are complete: shards of another number, the file in one piece.
+    pub in_place: bool,
 }
 
 /// What was written.
@@ -40,6 +46,8 @@ pub struct Written {
     pub outputs: Vec<Output>,
     /// What casts lost, for each tensor of the checkpoint.
     pub losses: Vec<Losses>,
+    /// Files of the source that were removed.
+    pub removed: Vec<PathBuf>,
     /// Files of an earlier checkpoint of the same name that are no part of this one; they are
     /// left where they are.
     pub stale: Vec<PathBuf>,
@@ -78,7 +86,13 @@ pub fn write_checked(
     check: Option<Check<'_>>,
 ) -> Result<Written> {
     let plan = plan(checkpoint, target, &options.arrangement)?;
-    check_space(&plan)?;
+    plan.clean();
+    check_space(&plan, options.in_place)?;
+    let old = match options.in_place {
+        true => plan.replaced(checkpoint)?,
+        false => Vec::new(),
+    };
+    let steps = naming::steps(&plan, &old)?;
     let mut sinks = Vec::with_capacity(plan.files.len());
     for file in &plan.files {
         sinks.push(Sink::create(&file.path, options.sink)?);
@@ -95,17 +109,23 @@ pub fn write_checked(
     if let Some(check) = check {
         check(&read_back::read_back(&plan, &sinks, checkpoint)?)?;
     }
-    let stale = plan.stale()?;
-    sinks.extend(index);
-    name_all(sinks, options.sink)?;
+    let sinks = sinks.into_iter().chain(index);
+    let naming = Naming {
+        sinks: sinks.map(Some).collect(),
+        options: options.sink,
+    };
+    naming.finish(steps)?;
+    plan.clean();
     Ok(Written {
         outputs: plan.outputs(),
         losses,
-        stale,
+        removed: old.into_iter().filter(|path| !file_exists(path)).collect(),
+        // What is written stands, whether or not its folder can be listed.
+        stale: plan.stale().unwrap_or_default(),
     })
 }
 
-fn check_space(plan: &Plan) -> Result<()> {
+fn check_space(plan: &Plan, in_place: bool) -> Result<()> {
     let Some(first) = plan.files.first() else {
         return Ok(());
     };
@@ -114,30 +134,12 @@ fn check_space(plan: &Plan) -> Result<()> {
     match free_space(&first.path) {
         Some(free) if free < needed => {
             let message = format!("needs {needed} bytes, but its disk has {free} free");
-            Err(Error::new(Kind::Io, message).in_file(&first.path.to_string_lossy()))
+            let error = Error::new(Kind::Io, message).in_file(&first.path.to_string_lossy());
+            Err(match in_place {
+                true => error.with_hint("the old files go only when the new ones are complete"),
+                false => error,
+            })
         }
         _ => Ok(()),
     }
-}
-
-/// Syncs all, then names all; if one fails, those that have a name and took nobody's place go.
-fn name_all(sinks: Vec<Sink>, options: SinkOptions) -> Result<()> {
-    if options.sync {
-        sinks.iter().try_for_each(Sink::sync)?;
-    }
-    let mut named: Vec<PathBuf> = Vec::new();
-    for sink in sinks {
-        let path = sink.target().to_owned();
-        let is_new = !file_exists(&path);
-        if let Err(error) = sink.finish() {
-            for path in &named {
-                remove_file(path);
-            }
-            return Err(error);
-        }
-        if is_new {
-            named.push(path);
-        }
-    }
-    Ok(())
 }

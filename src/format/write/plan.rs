@@ -170,31 +170,43 @@ impl Plan {
         self.data_bytes
     }
 
+    /// The folder in which the target is to stand.
+    pub(super) fn folder(&self) -> &Path {
+        match self.target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Where an index of the target's shards stands, if there is one.
+    pub fn index_path(&self) -> PathBuf {
+        index_path(&self.target)
+    }
+
+    /// Whether a file is called like the target in one piece, a shard of it or its index.
+    pub(super) fn is_related(&self, name: &str) -> bool {
+        let (stem, extension) = stem_and_extension(&self.target);
+        let Some(rest) = name.strip_prefix(&stem) else {
+            return false;
+        };
+        let Some(middle) = rest.strip_suffix(&extension) else {
+            return rest.strip_suffix(".index.json") == Some(&extension);
+        };
+        middle.is_empty() || is_shard_number(middle)
+    }
+
     /// Files beside the target that a reader could take for a part of the same checkpoint,
     /// though they are none: shards of another number, an index, the file in one piece.
     pub(super) fn stale(&self) -> Result<Vec<PathBuf>> {
-        let (stem, extension) = stem_and_extension(&self.target);
-        let folder = match self.target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
         let outputs = self.outputs();
         let is_ours = |name: &str| {
             let ends = |output: &Output| output.path.file_name().is_some_and(|n| *n == *name);
             outputs.iter().any(ends)
         };
-        let looks_related = |name: &str| {
-            let Some(rest) = name.strip_prefix(&stem) else {
-                return false;
-            };
-            let Some(middle) = rest.strip_suffix(&extension) else {
-                return rest.strip_suffix(".index.json") == Some(&extension);
-            };
-            middle.is_empty() || is_shard_number(middle)
-        };
-        let entries = list_folder(folder)?.into_iter();
-        let related = entries.filter(|entry| looks_related(&entry.name) && !is_ours(&entry.name));
-        Ok(related.map(|entry| entry.path).collect())
+        let entries = list_folder(self.folder())?.into_iter();
+        let related = entries.filter(|entry| self.is_related(&entry.name) && !is_ours(&entry.name));
+        let paths = related.map(|entry| self.target.with_file_name(entry.name));
+        Ok(paths.collect())
     }
 }
 
