@@ -53,8 +53,13 @@ impl Sink {
         if target.is_dir() {
             return Err(Error::usage("is a folder, not a file").in_file(&name));
         }
-        if file_exists(target) && !options.replace {
-            return Err(exists(&name));
+        if let Ok(found) = target.symlink_metadata() {
+            if !found.is_file() && !found.is_symlink() {
+                return Err(Error::usage("is a pipe or a device, not a file").in_file(&name));
+            }
+            if !options.replace {
+                return Err(exists(&name));
+            }
         }
         let folder = folder_of(target);
         let failed = |e| Error::io("cannot create a file in its folder", e).in_file(&name);

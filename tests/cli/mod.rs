@@ -2,6 +2,7 @@
 
 mod audit;
 mod convert;
+mod crash;
 mod diff;
 mod edit;
 mod hash;

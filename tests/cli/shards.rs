@@ -156,3 +156,90 @@ fn sharding_options_that_make_no_sense_are_refused() {
     convert("o.npz", &["--shards", "2"]);
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
 }
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn in_place_the_old_set_goes_and_what_is_not_of_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_model(&folder.join("model.safetensors"));
+    let expected = digest(folder, "model.safetensors");
+    let convert = |more: &[&str]| ckpt_in(folder, &[&["convert", ".", "."], more].concat());
+    for (shards, files) in [("3", 4), ("2", 3), ("2", 3), ("1", 1), ("3", 4)] {
+        let ran = convert(&["--in-place", "--shards", shards]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert_eq!(names(folder).len(), files, "{:?}", names(folder));
+        assert_eq!(digest(folder, "."), expected);
+    }
+    // The index is the source itself.
+    let ran = convert(&["-f", "--shards", "2"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("--in-place"), "{}", ran.stderr);
+    // A foreign set is not removed, but said.
+    let inner = folder.join("foreign");
+    std::fs::create_dir(&inner).unwrap();
+    write_model(&inner.join("model.safetensors"));
+    let ran = ckpt_in(folder, &["convert", "foreign", ".", "-f", "--shards", "2"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let said = "warning: called like what was written, but no part of it; programs may load it \
+                instead: `model-00001-of-00003.safetensors`";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert_eq!(names(folder).len(), 7);
+    // One shard that was opened by itself does not speak for the others.
+    let single = "model-00002-of-00003.safetensors";
+    run(
+        folder,
+        &["convert", single, "model.safetensors", "--in-place"],
+    );
+    assert_eq!(names(folder).len(), 8);
+}
+
+#[test]
+fn shards_are_the_same_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_model(&folder.join("a.safetensors"));
+    for (target, more) in [
+        (
+            "o.safetensors",
+            &["--dtype", "f8_e4m3", "--scale", "--shards", "3"][..],
+        ),
+        (
+            "o.bin",
+            &[
+                "--dtype",
+                "bf16",
+                "--shards",
+                "3",
+                "--shard-order",
+                "balanced",
+            ],
+        ),
+        ("o.gguf", &["--dtype", "f16", "--max-shard-size", "4kB"]),
+    ] {
+        let mut outputs = Vec::new();
+        for threads in ["1", "2", "7"] {
+            let args = ["convert", "a.safetensors", target, "-f", "-j", threads];
+            run(folder, &[&args[..], more].concat());
+            let of_target = |name: &String| name.starts_with("o");
+            let files = names(folder).into_iter().filter(of_target);
+            let files: Vec<_> = files
+                .map(|name| (std::fs::read(folder.join(&name)).unwrap(), name))
+                .collect();
+            outputs.push(files);
+        }
+        assert!(outputs[0].len() > 2);
+        assert!(outputs.iter().all(|files| *files == outputs[0]), "{target}");
+        for (_, name) in &outputs[0] {
+            std::fs::remove_file(folder.join(name)).unwrap();
+        }
+    }
+}

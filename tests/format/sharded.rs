@@ -95,6 +95,23 @@ fn joins_the_shards_of_an_index_in_the_order_of_the_index() {
 }
 
 #[test]
+fn numbered_shards_are_joined_in_the_order_of_their_numbers() {
+    let (first, second) = (
+        "m-00001-of-00002.safetensors",
+        "m-00002-of-00002.safetensors",
+    );
+    let folder = folder(&[
+        index(&format!(r#""a":"{second}","z":"{first}""#)),
+        (first, model(&[("z", 1)])),
+        (second, model(&[("a", 2)])),
+    ]);
+    let checkpoint = open(&folder, INDEX).unwrap();
+    assert_eq!(names(&checkpoint), ["z", "a"]);
+    assert_eq!(byte_of(&checkpoint, "a"), 2);
+    assert_eq!(notes(&checkpoint), []);
+}
+
+#[test]
 fn keeps_only_the_metadata_that_all_shards_share() {
     let folder = folder(&[
         index(r#""a":"1.safetensors","b":"2.safetensors""#),

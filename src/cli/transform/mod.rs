@@ -390,9 +390,13 @@ fn check_in_place(
 
 /// Says what became of an earlier set of the same name.
 fn say_old_files(global: &Global, removed: &[PathBuf], stale: &[PathBuf]) {
+    const SHOWN: usize = 4;
     let say = |paths: &[PathBuf], what: &str| {
-        let names = paths.iter().filter_map(|path| path.file_name());
-        let names: Vec<String> = names.map(|name| format!("`{}`", name.display())).collect();
+        let names = paths.iter().filter_map(|path| path.file_name()).take(SHOWN);
+        let mut names: Vec<String> = names.map(|name| format!("`{}`", name.display())).collect();
+        if let Some(more @ 1..) = paths.len().checked_sub(SHOWN) {
+            names.push(format!("{more} more"));
+        }
         if let Some(first) = paths.first() {
             let folder = first.parent().unwrap_or(Path::new(""));
             let folder = match folder.as_os_str().is_empty() {

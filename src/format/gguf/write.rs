@@ -13,6 +13,7 @@ use super::split;
 use super::types::{ValueType, tensor_number};
 use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
+use crate::format::write::layout::carried_metadata;
 use crate::format::{Layout, Part, Splits, Ties, Writer};
 use crate::io::Source;
 use crate::limits;
@@ -209,7 +210,7 @@ fn carried<'a>(
     notes: &mut Vec<String>,
 ) -> Result<()> {
     let mut lost = Vec::new();
-    for (key, value) in &checkpoint.metadata {
+    for (key, value) in carried_metadata(checkpoint) {
         let is_split = [split::NUMBER, split::COUNT, split::TENSORS].contains(&key.as_str());
         // What safetensors files say about the program that wrote them.
         let is_foreign = checkpoint.format != "gguf" && key == "format";

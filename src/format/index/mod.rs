@@ -14,6 +14,7 @@ use super::ReadOptions;
 use super::faults::Faults;
 use super::folder::Numbered;
 use super::sharded::{self, Shard};
+use super::write::naming::is_passing;
 use crate::error::{Error, Kind, Result};
 use crate::io::{file_exists, is_outside, list_folder, read_small_file};
 use crate::limits;
@@ -38,7 +39,8 @@ pub(super) fn files(path: &Path) -> Result<Vec<String>> {
 }
 
 fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
-    let index = parse(&read_small_file(path, limits::INDEX)?)?;
+    let mut index = parse(&read_small_file(path, limits::INDEX)?)?;
+    order_by_number(&mut index);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut faults = Faults::new(options);
     let present = check_files(&index, folder, &mut faults)?;
@@ -54,6 +56,7 @@ fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
         notes.push(note);
     }
     notes.extend(orphan_note(&index, folder));
+    notes.extend(passing_note(&index));
     let winners = hold_together(&index, &shards, &mut notes, &mut faults)?;
     let mut checkpoint = sharded::join(shards, winners)?;
     checkpoint.make_names_unique(Winner::First);
@@ -75,6 +78,26 @@ fn open_index(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
     checkpoint.notes.splice(0..0, notes);
     checkpoint.path = name.into_owned();
     Ok(checkpoint)
+}
+
+/// Puts numbered shards in the order of their numbers: that in which tensors were dealt to them.
+/// Indexes are sorted by tensor.
+fn order_by_number(index: &mut Index) {
+    let Some(first) = index.files.first() else {
+        return;
+    };
+    let is_numbered = |file: &String| Numbered::are_of_one_set(first, file) || is_passing(file);
+    if !index.files.iter().all(is_numbered) {
+        return;
+    }
+    let mut order: Vec<usize> = (0..index.files.len()).collect();
+    let names = index.files.as_slice();
+    order.sort_by_key(|&old| names.get(old));
+    let places: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
+    index.files.sort();
+    for (_, number) in &mut index.tensors {
+        *number = places.get(number).copied().unwrap_or(*number);
+    }
 }
 
 /// Holds the names of the shards against the folder, before any is opened: whether each may be
@@ -147,6 +170,15 @@ fn orphan_note(index: &Index, folder: &Path) -> Option<Note> {
         "{count} shards lie beside the index, but it does not list them, the first is `{orphan}`"
     );
     Some(Note::new("orphan-shard", Level::Warning, text))
+}
+
+/// The note on shards that a killed run had not given their names yet.
+fn passing_note(index: &Index) -> Option<Note> {
+    let first = index.files.iter().find(|file| is_passing(file))?;
+    let text = format!(
+        "a run was killed while it replaced the shards: `{first}` and the like are whole, but not called as they should be; `ckpt convert --in-place` into the same folder names them"
+    );
+    Some(Note::new("interrupted-run", Level::Warning, text))
 }
 
 /// Holds index and shards against each other. Returns which shard a tensor is taken from,

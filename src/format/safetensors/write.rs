@@ -7,6 +7,7 @@
 
 use super::{LENGTH_BYTES, METADATA_KEY, edit, to_crate};
 use crate::error::{Error, Result};
+use crate::format::write::layout::carried_metadata;
 use crate::format::{Layout, Order, Part, Splits, Ties, Writer};
 use crate::io::Source;
 use crate::limits;
@@ -96,7 +97,7 @@ fn metadata(part: &Part<'_>) -> (BTreeMap<String, String>, Vec<String>) {
     let tied = ties(part.checkpoint);
     let mut metadata = BTreeMap::new();
     let mut lost = Vec::new();
-    for (key, value) in &part.checkpoint.metadata {
+    for (key, value) in carried_metadata(part.checkpoint) {
         let text = value.scalar_text();
         // An alias of the source is recorded where its tensor goes, if anywhere.
         let is_alias = text.is_some() && tied.get(key.as_str()).copied() == text.as_deref();

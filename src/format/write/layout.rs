@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::io::archive::ZipPlan;
-use crate::model::{Checkpoint, Tensor};
+use crate::model::{Checkpoint, Tensor, Value};
 use std::collections::HashSet;
 
 /// Arranges tensors in a file. The bytes are moved elsewhere.
@@ -105,7 +105,7 @@ impl<'a> Part<'a> {
     /// What a format without metadata says about it, if there is any.
     pub fn metadata_note(&self) -> Option<String> {
         const SHOWN: usize = 8;
-        let keys = self.checkpoint.metadata.iter().map(|(key, _)| key.as_str());
+        let keys = carried_metadata(self.checkpoint).map(|(key, _)| key.as_str());
         let mut shown: Vec<&str> = keys.clone().take(SHOWN).collect();
         if keys.count() > SHOWN {
             shown.push("...");
@@ -113,6 +113,15 @@ impl<'a> Part<'a> {
         let shown_keys = shown.join(", ");
         (!shown.is_empty()).then(|| format!("the format has no metadata; left out: {shown_keys}"))
     }
+}
+
+/// The metadata of `checkpoint`, without what an index says about the files of a set.
+pub(in crate::format) fn carried_metadata(
+    checkpoint: &Checkpoint,
+) -> impl Iterator<Item = &(String, Value)> + Clone {
+    let is_of_set = checkpoint.variant == "sharded";
+    let entries = checkpoint.metadata.iter();
+    entries.filter(move |(key, _)| !is_of_set || key != "total_size")
 }
 
 /// Where everything goes in one file.

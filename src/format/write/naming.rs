@@ -199,6 +199,11 @@ fn passing(path: &Path) -> PathBuf {
     passing_name(path, &format!(".{extension}"))
 }
 
+/// Whether a file is called like a shard that has a passing name.
+pub(in crate::format) fn is_passing(name: &str) -> bool {
+    name.starts_with('.') && name.contains(".tmp.")
+}
+
 /// The index, with other names for the shards.
 fn with_names(index: &[u8], files: &[File], names: &[PathBuf]) -> Result<Vec<u8>> {
     let text = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
@@ -245,6 +250,7 @@ impl Plan {
         }));
         let mut seen: HashSet<PathBuf> = outputs.into_iter().collect();
         old.retain(|path| seen.insert(path.clone()));
+        old.sort_by_key(|path| (*path != self.index_path(), path.clone()));
         Ok(old)
     }
 

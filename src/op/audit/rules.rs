@@ -143,6 +143,12 @@ pub static RULES: &[Rule] = &[
         "a text is no UTF-8 or ends in NUL",
     ),
     rule(
+        "interrupted-run",
+        Structure,
+        Warning,
+        "an index names shards as a run did that was killed while it replaced them",
+    ),
+    rule(
         "large-header",
         Structure,
         Info,
