@@ -86,7 +86,8 @@ pub fn plan(checkpoint: &Checkpoint, target: &Path, arrangement: &Arrangement) -
     let stored = stored.filter(|(_, alias)| alias.is_none());
     let stored: Vec<(usize, &Tensor)> = stored.map(|(tensor, _)| tensor).collect();
     let (cut, order) = (arrangement.cut, arrangement.shard_order);
-    let shards = deal(&stored, cut, order, writer.splits())?;
+    let shards = deal(&stored, cut, order, writer.splits())
+        .map_err(|error| error.in_file(&target.to_string_lossy()))?;
     if shards.len() > 1 && writer.splits() == Splits::Never {
         let error = Error::unsupported("the format is always one file");
         return Err(error.with_hint("leave `--max-shard-size` and `--shards` out"));
