@@ -47,6 +47,7 @@ fn options() -> WriteOptions {
         },
         threads: 2,
         arrangement: format::Arrangement::default(),
+        in_place: false,
     }
 }
 

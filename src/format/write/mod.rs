@@ -33,8 +33,7 @@ pub struct WriteOptions {
     pub threads: usize,
     /// How tensors are spread over files and lie in them.
     pub arrangement: Arrangement,
-    /// Read everything back before the outputs get their names.
-    pub    /// Files of the source that are called like the target, but have none of the outputs' names,
+    /// Files of the source that are called like the target, but have none of the outputs' names,
     /// go when the outputs are complete: shards of another number, the file in one piece.
     pub in_place: bool,
 }
