@@ -2,8 +2,8 @@
 
 use super::faults::Faults;
 use super::sharded::{self, is_index};
-use super::write::naming::{is_set_aside, set_aside_hint};
 use super::{FORMATS, HEAD, ReadOptions, index, open_with};
+use super::{is_set_aside, set_aside_hint};
 use crate::error::{Error, Result};
 use crate::io::{FolderEntry, Source, list_folder};
 use crate::limits;

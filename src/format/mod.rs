@@ -48,6 +48,10 @@ pub use write::{
     dtypes_of_target, plan, plan_edit, ties_of_target, write, write_checked,
 };
 
+use index::files as files_of_index;
+use write::layout::carried_metadata;
+use write::naming::{is_passing, is_set_aside, set_aside, set_aside_hint};
+
 use crate::error::{Error, Result};
 use crate::io::{Source, is_folder};
 use crate::limits;

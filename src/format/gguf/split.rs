@@ -5,8 +5,8 @@
 //! metadata; the others need not repeat it. Source: gguf-split.cpp and llama-model-loader.cpp.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::write::naming::{set_aside, set_aside_hint};
 use crate::format::{self, ReadOptions};
+use crate::format::{set_aside, set_aside_hint};
 use crate::io::{Source, file_exists};
 use crate::limits;
 use crate::model::{Checkpoint, Level, Note};

@@ -13,7 +13,7 @@ use super::split;
 use super::types::{ValueType, tensor_number};
 use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
-use crate::format::write::layout::carried_metadata;
+use crate::format::carried_metadata;
 use crate::format::{Layout, Part, Splits, Ties, Writer};
 use crate::io::Source;
 use crate::limits;

@@ -7,7 +7,7 @@
 
 use super::{LENGTH_BYTES, METADATA_KEY, edit, to_crate};
 use crate::error::{Error, Result};
-use crate::format::write::layout::carried_metadata;
+use crate::format::carried_metadata;
 use crate::format::{Layout, Order, Part, Splits, Ties, Writer};
 use crate::io::Source;
 use crate::limits;

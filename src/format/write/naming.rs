@@ -18,7 +18,7 @@
 
 use super::plan::{File, Plan};
 use crate::error::{Error, Result};
-use crate::format::index;
+use crate::format::files_of_index;
 use crate::io::{
     Sink, SinkOptions, file_exists, passing_name, real_path, remove_file, remove_leftovers,
     rename_file,
@@ -235,7 +235,7 @@ impl Plan {
         let is_set = ["sharded", "split"].contains(&checkpoint.variant.as_str());
         let mut old = Vec::new();
         if is_set && self.is_of_index(checkpoint) {
-            let listed = index::files(&self.index_path())?.into_iter();
+            let listed = files_of_index(&self.index_path())?.into_iter();
             old.push(self.index_path());
             old.extend(listed.map(|name| self.target.with_file_name(name)));
         }
@@ -257,7 +257,7 @@ impl Plan {
     /// Whether the index of the target's shards, as it stands, is that of `checkpoint`.
     pub fn is_of_index(&self, checkpoint: &Checkpoint) -> bool {
         let sources = sources(checkpoint);
-        let listed = index::files(&self.index_path()).unwrap_or_default();
+        let listed = files_of_index(&self.index_path()).unwrap_or_default();
         let paths = listed.iter().map(|name| self.target.with_file_name(name));
         let mut paths = paths.filter_map(|path| real_path(&path));
         paths.any(|path| sources.contains(&path))
@@ -265,7 +265,7 @@ impl Plan {
 
     /// Removes what killed runs have left of this target, unless its index lists it.
     pub(super) fn clean(&self) {
-        let listed = index::files(&self.index_path()).unwrap_or_default();
+        let listed = files_of_index(&self.index_path()).unwrap_or_default();
         remove_leftovers(self.folder(), &listed, &|name| self.is_related(name));
     }
 }
