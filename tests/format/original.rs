@@ -21,6 +21,7 @@ fn write(checkpoint: &Checkpoint, target: &Path) {
         sink: SinkOptions { replace, sync },
         threads: 2,
         arrangement: Arrangement::default(),
+        in_place: false,
     };
     format::write(checkpoint, target, &options, &Silent).unwrap();
 }
