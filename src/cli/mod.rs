@@ -85,7 +85,7 @@ enum Command {
     /// Content digests that no packing changes, a manifest to check them by, file hashes
     Hash(hash::Args),
     /// Leave out what inference does not need, zero what matters least
-    Prune(prune::Args),
+    Prune(Box<prune::Args>),
     /// Whether a checkpoint is whole, safe and sane
     Audit(audit::Args),
     /// The model files that a ComfyUI workflow needs, and whether they are there and right

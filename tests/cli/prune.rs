@@ -178,6 +178,84 @@ fn what_was_mended_is_said() {
 }
 
 #[test]
+fn parts_are_listed_without_a_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = testdata("prune/sdxl.pt").to_string_lossy().into_owned();
+    let args = ["prune", &source, "--component", "list", "--json"];
+    let ran = ckpt_in(folder.path(), &args);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let parts: Json = serde_json::from_str(&ran.stdout).unwrap();
+    let parts = parts.as_array().unwrap().iter();
+    let parts: Vec<(&str, &str)> = parts
+        .map(|part| {
+            (
+                part["name"].as_str().unwrap(),
+                part["prefix"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("unet", "model.diffusion_model."),
+        ("vae", "first_stage_model."),
+        ("text-encoder", "conditioner.embedders.0.transformer."),
+        ("text-encoder-2", "conditioner.embedders.1.model."),
+    ];
+    assert_eq!(parts, expected);
+}
+
+#[test]
+fn a_part_of_a_pipeline_comes_with_its_own_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = folder.path().join("pipeline");
+    for part in ["vae", "text_encoder"] {
+        std::fs::create_dir_all(pipeline.join(part)).unwrap();
+        std::fs::write(pipeline.join(part).join("config.json"), part).unwrap();
+        std::fs::copy(
+            testdata("safetensors/torch.safetensors"),
+            pipeline.join(part).join("model.safetensors"),
+        )
+        .unwrap();
+    }
+    let index =
+        r#"{"_class_name": "P", "vae": ["diffusers", "A"], "text_encoder": ["transformers", "B"]}"#;
+    std::fs::write(pipeline.join("model_index.json"), index).unwrap();
+    std::fs::create_dir(folder.path().join("out")).unwrap();
+    let args = ["prune", "pipeline", "out", "--component", "text-encoder"];
+    let ran = ckpt_in(folder.path(), &args);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let out = folder.path().join("out");
+    assert_eq!(files(&out), ["config.json", "model.safetensors"]);
+    let config = std::fs::read_to_string(out.join("config.json")).unwrap();
+    assert_eq!(config, "text_encoder");
+}
+
+#[test]
+fn dropped_layers_are_counted_in_the_configuration_that_comes_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("model");
+    std::fs::create_dir(&source).unwrap();
+    let file = testdata("prune/llama-layers.pt")
+        .to_string_lossy()
+        .into_owned();
+    let args = ["convert", &file, "model/model.safetensors"];
+    let split = [&args[..], &["--max-shard-size", "500"]].concat();
+    assert_eq!(ckpt_in(folder.path(), &split).status, 0);
+    let config = r#"{"num_hidden_layers": 4, "layer_types": ["a", "b", "c", "d"]}"#;
+    std::fs::write(source.join("config.json"), config).unwrap();
+    std::fs::create_dir(folder.path().join("out")).unwrap();
+    let args = ["prune", "model", "out", "--drop-layers", "1..3", "--json"];
+    let ran = ckpt_in(folder.path(), &args);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+    let layers = serde_json::json!([{"stack": "model.layers", "before": 4, "dropped": [1, 2]}]);
+    assert_eq!(report["layers"], layers);
+    let config = std::fs::read_to_string(folder.path().join("out/config.json")).unwrap();
+    let config: Json = serde_json::from_str(&config).unwrap();
+    let expected = serde_json::json!({"num_hidden_layers": 2, "layer_types": ["a", "d"]});
+    assert_eq!(config, expected);
+}
+
+#[test]
 fn bad_requests_are_named_and_write_nothing() {
     for (file, options, message) in [
         (
@@ -204,6 +282,66 @@ fn bad_requests_are_named_and_write_nothing() {
             "pytorch/training.pt",
             vec!["--root", "x"],
             "under the root `x`",
+        ),
+        (
+            "prune/sdxl.pt",
+            vec!["--component", "clip"],
+            "has no part `clip`; there are unet, vae, text-encoder, text-encoder-2",
+        ),
+        (
+            "prune/llama-layers.pt",
+            vec!["--component", "unet"],
+            "has no part `unet`, nor any other that is known",
+        ),
+        (
+            "prune/llama-layers.pt",
+            vec!["--drop-layers", "4"],
+            "`model.layers` has 4 layers, 0 to 3",
+        ),
+        (
+            "prune/llama-layers.pt",
+            vec!["--drop-layers", "0..4"],
+            "leaves none of the 4 layers",
+        ),
+        (
+            "prune/llama-layers.pt",
+            vec!["--drop-layers", "3..2"],
+            "names no layers",
+        ),
+        (
+            "prune/llama-layers.pt",
+            vec!["--drop-layers", "h:1"],
+            "has no stack of layers `h`; there are `model.layers` (4)",
+        ),
+        (
+            "prune/t5-layers.pt",
+            vec!["--drop-layers", "0"],
+            "has several stacks of layers: `decoder.block` (3), `encoder.block` (2)",
+        ),
+        (
+            "prune/plain.pt",
+            vec!["--drop-layers", "0"],
+            "has no layers that are numbered",
+        ),
+        (
+            "prune/llama-layers.pt",
+            vec!["--drop-layers", "1", "--keep", "*.1.*"],
+            "is both kept and in a layer that is dropped",
+        ),
+        (
+            "pytorch/training.pt",
+            vec!["--sparsity", "1.5"],
+            "a share of 1.5 is not between 0 and 1",
+        ),
+        (
+            "pytorch/training.pt",
+            vec!["--structured", "4:2"],
+            "4:2 keeps 4 of each 2",
+        ),
+        (
+            "pytorch/training.pt",
+            vec!["--structured", "1:3"],
+            "which 1:3 does not divide into groups of 3",
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ use ckpt::DType;
 use ckpt::format;
 use ckpt::io::Source;
 use ckpt::model::{Payload, Shape, Storage};
+use ckpt::op::prune::layers::DropLayers;
 use ckpt::op::prune::zero::{How, Norm, Zeroing};
 use ckpt::op::prune::{Options, Pruned, Recipe, Weights, prune};
 use ckpt::op::select::Selection;
@@ -23,7 +24,7 @@ fn texts(value: &Json) -> Vec<String> {
 /// Options as `NAME.pruned.json` writes them.
 fn options(json: &Json) -> Options {
     for key in json.as_object().unwrap().keys() {
-        let known = "recipe weights keep drop exclude each global rows channels norm groups zero ratios counters";
+        let known = "recipe weights keep drop exclude each global rows channels norm groups zero ratios counters component layers";
         let mut known = known.split(' ');
         assert!(known.any(|known| known == key), "{key}");
     }
@@ -40,6 +41,11 @@ fn options(json: &Json) -> Options {
         keep: texts(&json["keep"]),
         drop: texts(&json["drop"]),
         drops_counters: json["counters"] == true,
+        component: json["component"].as_str().map(str::to_owned),
+        layers: texts(&json["layers"])
+            .iter()
+            .map(|text| DropLayers::read(text).unwrap())
+            .collect(),
         zeroing: zeroing(json),
         selection: Selection::new(&[], &texts(&json["exclude"]), &[]).unwrap(),
         ..Options::default()
@@ -337,4 +343,35 @@ fn weight_norm_is_folded_by_its_definition() {
         assert_eq!(pruned.checkpoint.tensors[0].name, whole);
         assert_eq!(doubles(&pruned.checkpoint.tensors[0]), [6.0, 8.0, 0.0, 1.0]);
     }
+}
+
+#[test]
+fn a_gguf_without_a_layer_is_as_gguf_py_writes_it() {
+    let json = json!({"layers": ["1"]});
+    let found = pruned(&testdata("prune/layers.gguf"), &json).checkpoint;
+    let expected = format::open(&testdata("prune/layers-0-2.gguf")).unwrap();
+    assert_eq!(found.metadata, expected.metadata);
+    let sorted = |mut types: Vec<(String, &'static str)>| {
+        types.sort();
+        types
+    };
+    let types = sorted(found.metadata_types);
+    assert_eq!(types, sorted(expected.metadata_types));
+    let contents = |tensors: &[ckpt::Tensor]| -> Vec<_> {
+        let read = |tensor: &ckpt::Tensor| Reader::open(tensor).unwrap().read_all().unwrap();
+        tensors
+            .iter()
+            .map(|tensor| (tensor.name.clone(), tensor.dtype, read(tensor)))
+            .collect()
+    };
+    assert_eq!(contents(&found.tensors), contents(&expected.tensors));
+}
+
+#[test]
+fn what_stands_in_a_dropped_layer_only_is_pointed_at() {
+    let json = json!({"layers": ["decoder.block:0"]});
+    let pruned = pruned(&testdata("prune/t5-layers.pt"), &json);
+    let texts: Vec<&str> = pruned.notes.iter().map(|note| note.text.as_str()).collect();
+    let expected = "no layer of `decoder.block` that is left has `layer.0.SelfAttention.relative_attention_bias.weight`";
+    assert_eq!(texts, [expected]);
 }

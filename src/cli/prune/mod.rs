@@ -1,5 +1,7 @@
 //! `ckpt prune`: leave out what is not needed, zero what does not matter.
 
+mod folder;
+mod parts;
 mod zeroing;
 
 use super::Status;
@@ -8,9 +10,9 @@ use super::progress::Bar;
 use super::transform::rules::{self, RuleArgs};
 use super::transform::{self, Dropped, Report, WriteArgs, imatrix, target_path};
 use ckpt::format::{self, ReadOptions};
-use ckpt::io::{is_folder, list_folder};
 use ckpt::model::Level;
 use ckpt::op::convert::{self, Converted, Reason};
+use ckpt::op::prune::layers::DropLayers;
 use ckpt::op::prune::{self, Kind, Options, Pruned, Recipe, Weights};
 use ckpt::op::root::Choice;
 use ckpt::{Error, Result};
@@ -19,6 +21,9 @@ use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use zeroing::ZeroingArgs;
+
+/// Entries of a metadata array that are read: more layers than any model has.
+const LAYERS: u64 = 1024;
 
 /// The arguments of `ckpt prune`.
 #[derive(clap::Args, Debug)]
@@ -31,14 +36,17 @@ use zeroing::ZeroingArgs;
     ckpt prune last.ckpt model.safetensors --dry-run\n  \
     ckpt prune sd-full-ema.ckpt sd.safetensors --weights ema --dtype f16\n  \
     ckpt prune checkpoint-500/ published/\n  \
-    ckpt prune model.pt small.safetensors --drop 'aux_head.*'"
+    ckpt prune model.pt small.safetensors --drop 'aux_head.*'\n  \
+    ckpt prune sd.safetensors --component list\n  \
+    ckpt prune sd.safetensors vae.safetensors --component vae\n  \
+    ckpt prune llama/ shorter/ --drop-layers 20..24"
 )]
 pub(crate) struct Args {
     /// A file, an index or a folder; `-` is standard input
     #[arg(value_name = "SRC", required_unless_present = "recipe")]
     source: Option<PathBuf>,
     /// The file to write, `NAME.safetensors`; or a folder to write it into
-    #[arg(value_name = "DST", required_unless_present = "recipe")]
+    #[arg(value_name = "DST")]
     target: Option<PathBuf>,
     /// Whose checkpoint it is, where its contents do not say; `list` lists them
     #[arg(long, value_name = "NAME")]
@@ -55,6 +63,14 @@ pub(crate) struct Args {
     /// Also leave out counters that training kept: `num_batches_tracked`
     #[arg(long)]
     drop_buffers: bool,
+    /// Only this part, under the names that its own loaders expect: `unet`, `vae`,
+    /// `text-encoder`, `lora`, ...; `list` lists those of SRC
+    #[arg(long, value_name = "PART")]
+    component: Option<String>,
+    /// Leave out layers and renumber the others: `20..24` is 20 to 23, as is `20..=23`; `3,5,7`;
+    /// `decoder.layers:0..2` where there are several stacks; repeatable
+    #[arg(long, value_name = "[STACK:]LAYERS")]
+    drop_layers: Vec<String>,
     #[command(flatten)]
     rules: RuleArgs,
     #[command(flatten)]
@@ -93,16 +109,24 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     if args.recipe.as_deref() == Some("list") {
         return list_recipes(global);
     }
-    let (Some(source), Some(target)) = (&args.source, &args.target) else {
-        return Err(Error::usage("SRC and DST are needed"));
-    };
-    let target = target_path(source, target);
-    let mut convert_options = args.write.options(&target, global.threads())?;
     let options = options(args)?;
-    let checkpoint = format::open_with(source, &ReadOptions::SUMMARY)?;
+    let (source, target) = match (&args.source, &args.target) {
+        (Some(source), _) if options.component.as_deref() == Some("list") => {
+            return list_parts(source, &options, global);
+        }
+        (Some(source), Some(target)) => (source, target_path(source, target)),
+        _ => return Err(Error::usage("SRC and DST are needed")),
+    };
+    let mut convert_options = args.write.options(&target, global.threads())?;
+    // A list of one entry a layer must be there as a whole.
+    let read = ReadOptions {
+        array_elements: LAYERS,
+        ..ReadOptions::SUMMARY
+    };
+    let checkpoint = format::open_with(source, &read)?;
     let path = checkpoint.path.clone();
     let in_file = |error: Error| error.in_file(&path);
-    let folder = folder_files(source)?;
+    let folder = folder::files(source)?;
     let bar = Bar::new(
         global,
         "measuring",
@@ -137,6 +161,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     let source_name = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
     let mut report = Report::new("prune", "pruning", source, &converted, &source_name);
     report.dropped = dropped(&pruned, &folder);
+    report.companions = folder::companions(source, &pruned);
+    report.rewritten = folder::rewritten(&report.companions, &pruned, global)?;
     report.skips = |name| prune::is_training_file(name).is_some();
     report.more = more(&pruned);
     report
@@ -147,6 +173,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     }
     report.page = zeroing::page(&path, &pruned.zeroed);
     transform::finish(report, &target, &args.write, global)
+}
+
+fn list_parts(source: &Path, options: &Options, global: &Global) -> Result<Status> {
+    let checkpoint = format::open_with(source, &ReadOptions::SUMMARY)?;
+    let path = checkpoint.path.clone();
+    let parts = prune::parts(checkpoint, options).map_err(|error| error.in_file(&path))?;
+    parts::list(&parts, &path, global)?;
+    Ok(Status::Done)
 }
 
 fn options(args: &Args) -> Result<Options> {
@@ -162,6 +196,12 @@ fn options(args: &Args) -> Result<Options> {
         drop: args.drop.clone(),
         rules: args.rules.rules(&[])?,
         drops_counters: args.drop_buffers,
+        component: args.component.clone(),
+        layers: args
+            .drop_layers
+            .iter()
+            .map(|text| DropLayers::read(text))
+            .collect::<Result<_>>()?,
         weights: args.weights.into(),
         zeroing: args.zeroing.zeroing()?,
     })
@@ -192,16 +232,6 @@ fn list_recipes(global: &Global) -> Result<Status> {
         Ok(())
     })?;
     Ok(Status::Done)
-}
-
-/// Names and bytes of the files in `source`, if that is a folder.
-fn folder_files(source: &Path) -> Result<Vec<(String, u64)>> {
-    if !is_folder(source) {
-        return Ok(Vec::new());
-    }
-    let entries = list_folder(source)?.into_iter();
-    let files = entries.filter(|entry| !entry.is_folder);
-    Ok(files.map(|entry| (entry.name, entry.len)).collect())
 }
 
 fn say_weights(global: &Global, path: &str, pruned: &Pruned, asked: Weights) {
@@ -254,6 +284,13 @@ fn more(pruned: &Pruned) -> Map<String, Json> {
     more.insert("recipe".to_owned(), pruned.recipe.name.into());
     let weights = pruned.weights.map(prune::Copy::name);
     more.insert("weights".to_owned(), weights.into());
+    let part = pruned.part.as_ref().map(|part| part.name.as_str());
+    more.insert("component".to_owned(), part.into());
+    let layers = pruned.layers.iter();
+    let layers = layers.map(|layers| {
+        serde_json::json!({"stack": layers.stack, "before": layers.before, "dropped": layers.gone})
+    });
+    more.insert("layers".to_owned(), layers.collect());
     more.insert("zeroed".to_owned(), zeroing::json(&pruned.zeroed));
     more
 }

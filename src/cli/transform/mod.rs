@@ -264,12 +264,12 @@ pub(crate) fn finish(
     };
     drop(bar);
     report.verified = verified;
-    if !args.weights_only && is_folder(report.source) {
+    if !args.weights_only && is_folder(&report.companions) {
         let special = companions::Special {
             skips: report.skips,
             rewritten: &report.rewritten,
         };
-        companions::bring(global, report.source, target, sink, &special)?;
+        companions::bring(global, &report.companions, target, sink, &special)?;
     }
     say_old_files(global, &removed, &stale);
     say_losses(global, target, converted, &losses);

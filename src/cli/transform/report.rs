@@ -11,7 +11,7 @@ use ckpt::text::{grouped, human_bytes};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Something that is not written.
 pub(crate) struct Dropped {
@@ -33,7 +33,9 @@ pub(crate) struct Report<'a> {
     pub(crate) source_name: &'a dyn Fn(&str) -> String,
     pub(crate) dropped: Vec<Dropped>,
     pub(crate) converted: &'a Converted,
-    /// Files of the source's folder that do not come along.
+    /// The folder whose small files come along.
+    pub(crate) companions: PathBuf,
+    /// Files of that folder that do not come along.
     pub(crate) skips: fn(&str) -> bool,
     /// Files of the source's folder that come along with other content.
     pub(crate) rewritten: Vec<(String, Vec<u8>)>,
@@ -67,6 +69,7 @@ impl<'a> Report<'a> {
             source_name,
             dropped: Vec::new(),
             converted,
+            companions: source.to_owned(),
             skips: |_| false,
             rewritten: Vec::new(),
             more: Map::new(),

@@ -2,7 +2,7 @@
 
 use super::average::Second;
 use super::draft::{Draft, Dropped, Item, Kind};
-use super::recipes::{BOOKKEEPING, Copy, Recipe};
+use super::recipes::{BOOKKEEPING, Copy, Recipe, STRAY_LORA};
 use super::{Options, Weights};
 use crate::dtype::Class;
 use crate::error::{Error, Result};
@@ -36,6 +36,8 @@ struct Chooser<'a> {
     decisions: Vec<Decision>,
     /// For each tensor, the group it stands in.
     groups: Vec<Option<usize>>,
+    /// Whether the adapter is what is wanted.
+    wants_adapter: bool,
     unknown: Unknown,
 }
 
@@ -97,6 +99,7 @@ pub(super) fn leave_out(
         asked,
         decisions: decided.decisions,
         groups: groups_of(checkpoint),
+        wants_adapter: options.component.as_deref() == Some("lora"),
         unknown: Unknown::default(),
     };
     let mut draft = chooser.decide()?;
@@ -289,7 +292,9 @@ impl Chooser<'_> {
         }
         if is_below {
             let flat = self.root.is_none().then(|| self.beside(index, tensor));
-            return self.recipe.reason_for_tensor(name).or(flat.flatten());
+            let own = self.recipe.reason_for_tensor(name);
+            let own = own.filter(|reason| !(self.wants_adapter && *reason == STRAY_LORA));
+            return own.or(flat.flatten());
         }
         let reason = self.beside(index, tensor);
         if reason.is_none() {

@@ -8,20 +8,28 @@
 //! | names without wrappers | `names` |
 //! | several tensors that stand for one | `fold` |
 //! | buffers that are dead, and broken ones | `buffers` |
+//! | one part under its own names | `component`, `open_clip` |
+//! | fewer layers, and what counts them | [`layers`], `layer_counts` |
 //! | what is zeroed | [`zero`] |
 
 mod average;
 mod buffers;
+mod component;
 mod draft;
 mod files;
 mod fold;
+mod layer_counts;
+pub mod layers;
 mod leave_out;
 mod names;
+mod open_clip;
 pub mod recipes;
 pub mod zero;
 
+pub use component::Part;
 pub use draft::{Dropped, Kind};
 pub use files::{is_training_file, left_out_files};
+pub use layer_counts::update_config;
 pub use recipes::{Copy, RECIPES, Recipe};
 
 use super::convert::Reason;
@@ -33,6 +41,8 @@ use crate::model::{Checkpoint, Level, Note};
 use crate::parallel::Progress;
 use buffers::Buffers;
 use draft::{Draft, Item};
+use layers::{DropLayers, DroppedLayers};
+use leave_out::Taken;
 use zero::{Zeroed, Zeroing};
 
 /// What is to go.
@@ -52,6 +62,10 @@ pub struct Options {
     pub rules: Rules,
     /// Which copy of the weights is taken.
     pub weights: Weights,
+    /// The only part that stays, under the names that its own loaders expect.
+    pub component: Option<String>,
+    /// Layers that go.
+    pub layers: Vec<DropLayers>,
     /// Whether counters of training batches go, too.
     pub drops_counters: bool,
     /// What is zeroed.
@@ -93,6 +107,10 @@ pub struct Pruned {
     pub weights: Option<Copy>,
     /// Whether there is another copy.
     pub has_other_weights: bool,
+    /// The only part that was taken.
+    pub part: Option<Part>,
+    /// The layers that are gone.
+    pub layers: Vec<DroppedLayers>,
     /// What zeroing did, for each tensor that it was about.
     pub zeroed: Vec<Zeroed>,
 }
@@ -112,17 +130,21 @@ pub fn prune(
 ) -> Result<Pruned> {
     options.zeroing.check()?;
     let recipe = options.recipe.unwrap_or_else(|| Recipe::of(&checkpoint));
-    let (mut draft, taken) = leave_out::leave_out(&mut checkpoint, recipe, options)?;
+    let (mut draft, taken) = model(&mut checkpoint, recipe, options)?;
+    let part = match &options.component {
+        Some(component) => Some(component::extract(&mut draft, component)?),
+        None => None,
+    };
     if !recipe.is_none() {
-        names::unwrap(&mut draft);
-        fold::fold(&mut draft);
-        buffers::repair(&mut draft, recipe)?;
         let buffers = Buffers {
             drops_counters: options.drops_counters,
-            keeps_positions: recipe.name == "ldm",
+            keeps_positions: recipe.name == "ldm" && options.component.is_none(),
         };
         buffers::leave_out(&mut draft, buffers)?;
     }
+    let layers = layers::drop_layers(&mut draft, &options.layers)?;
+    let notes = layer_counts::update_metadata(&mut checkpoint, &layers)?;
+    draft.notes.extend(notes);
     draft.check()?;
     retie(&mut draft.items);
     let zeroed = zero_items(&mut draft, options, threads, progress)?;
@@ -145,6 +167,8 @@ pub fn prune(
         recipe,
         weights: taken.weights,
         has_other_weights: taken.has_other,
+        part,
+        layers,
         zeroed,
     };
     for item in draft.items {
@@ -154,6 +178,30 @@ pub fn prune(
         pruned.checkpoint.tensors.push(item.tensor);
     }
     Ok(pruned)
+}
+
+/// The model of `checkpoint` under its own names, with what is kept beside it.
+fn model(
+    checkpoint: &mut Checkpoint,
+    recipe: &'static Recipe,
+    options: &Options,
+) -> Result<(Draft, Taken)> {
+    let (mut draft, taken) = leave_out::leave_out(checkpoint, recipe, options)?;
+    if !recipe.is_none() {
+        names::unwrap(&mut draft);
+        fold::fold(&mut draft);
+        buffers::repair(&mut draft, recipe)?;
+    }
+    Ok((draft, taken))
+}
+
+/// The parts of `checkpoint` of which one can be taken by itself.
+///
+/// Errors: those of [`prune`] that are about the choice of tensors.
+pub fn parts(mut checkpoint: Checkpoint, options: &Options) -> Result<Vec<Part>> {
+    let recipe = options.recipe.unwrap_or_else(|| Recipe::of(&checkpoint));
+    let (draft, _) = model(&mut checkpoint, recipe, options)?;
+    Ok(component::parts(&draft))
 }
 
 /// Finds again which items are other names of one tensor: what one was tied to may have gone.

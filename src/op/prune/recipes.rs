@@ -241,6 +241,9 @@ const fn junk(start: &'static str, reason: &'static str) -> Junk {
 
 const SCHEDULE: &str = "noise schedule";
 
+/// Why a part of an adapter goes that a merge left behind.
+pub(super) const STRAY_LORA: &str = "stray LoRA";
+
 /// Why what an average counts goes.
 pub(super) const BOOKKEEPING: &str = "average's bookkeeping";
 
@@ -262,7 +265,7 @@ const LDM_JUNK: &[Junk] = &[
     junk("logvar", SCHEDULE),
     junk("denoiser.sigmas", SCHEDULE),
     junk("embedding_manager.", "training of embeddings"),
-    junk("lora_te_text_model", "stray LoRA"),
+    junk("lora_te_text_model", STRAY_LORA),
     junk("model_ema.decay", BOOKKEEPING),
     junk("model_ema.num_updates", BOOKKEEPING),
     junk("first_stage_model.loss.", "training loss"),

@@ -12,7 +12,48 @@ use super::{Domain, Evidence, Fact, Identity, Kind};
 use crate::model::{Beside, Checkpoint, Tensor, Value};
 use base::Base;
 use names::Role;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// For each of `names`, whether it belongs to a module that an adapter changes, or to a module
+/// that PEFT trained whole beside them.
+pub fn members<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Vec<bool> {
+    let is_pair = |role: Role| {
+        role.is_matrix() && !matches!(role, Role::Difference | Role::BiasDifference | Role::Ia3)
+    };
+    let saved: Vec<String> = names.clone().map(saved_name).collect();
+    let parsed: Vec<_> = saved.iter().map(|name| names::parse(name)).collect();
+    let modules: HashSet<&str> = parsed
+        .iter()
+        .flatten()
+        .filter(|(_, role, _)| is_pair(*role))
+        .map(|(module, _, _)| *module)
+        .collect();
+    let is_whole = |name: &str| !modules.is_empty() && name.contains(SAVED_WHOLE);
+    let is_part = |parsed: &Option<(&str, Role, &str)>| {
+        parsed.is_some_and(|(module, _, _)| modules.contains(module))
+    };
+    let pairs = names.zip(&parsed);
+    pairs
+        .map(|(name, parsed)| is_part(parsed) || is_whole(name))
+        .collect()
+}
+
+/// What stands in the name of a module that PEFT trains whole, while it trains.
+const SAVED_WHOLE: &str = ".modules_to_save.default.";
+
+/// The name under which PEFT saves a tensor: without that of the adapter, `default`.
+///
+/// Source: PEFT, `utils/save_and_load.py` (`get_peft_model_state_dict`).
+pub fn saved_name(name: &str) -> String {
+    let name = name.replace(SAVED_WHOLE, ".");
+    if let Some(stem) = name.strip_suffix(".default") {
+        return stem.to_owned();
+    }
+    match name.rsplit_once(".default.") {
+        Some((module, "weight" | "bias")) => format!("{module}.{}", &name[module.len() + 9..]),
+        _ => name,
+    }
+}
 
 /// How an adapter's change is put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
