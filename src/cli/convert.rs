@@ -1,17 +1,17 @@
 //! `ckpt convert`: another format, dtype or sharding.
 
 use super::Status;
-use super::args::{Format, Global, RootArgs, SelectionArgs};
+use super::args::{Global, RootArgs, SelectionArgs};
 use super::names::{NamesArg, arrange, is_in_metadata};
 use super::transform::rules::{self, RuleArgs};
 use super::transform::{
-    self, Dropped, Report, WriteArgs, imatrix, metadata, say_values, target_path,
+    self, Dropped, Report, Request, WriteArgs, imatrix, metadata, say_values, target_path,
 };
 use ckpt::format;
 use ckpt::model::{Checkpoint, Level};
-use ckpt::op::convert;
+use ckpt::op::convert::{self, Options};
 use ckpt::op::root::{self, Choice};
-use ckpt::op::rules::{Rules, Wanted};
+use ckpt::op::rules::{Asked, Rules};
 use ckpt::op::select;
 use ckpt::{Error, Result};
 use std::collections::HashSet;
@@ -56,13 +56,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
-    global.require_format("convert", &[Format::Table, Format::Json])?;
+    transform::require_format("convert", global)?;
     let target = args.target.as_ref().unwrap_or(&args.source);
     let target = target_path(&args.source, target);
     let mut options = args.write.options(&target, global.threads())?;
     let rules = args.rules.rules(&args.drop)?;
     let checkpoint = format::open_for(&args.source, &target)?;
-    let mut chosen = choose(checkpoint, args, global)?;
+    let mut chosen = choose(checkpoint, args, &rules, global)?;
     let path = chosen.checkpoint.path.clone();
     args.write.tie(&mut chosen.checkpoint, &target, global)?;
     let wanted = apply(&rules, &mut chosen, global)?;
@@ -83,12 +83,25 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         .write
         .find_lossless(&arranged.checkpoint, &mut options, global);
     lossless.map_err(|e| e.in_file(&path))?;
-    let mut converted =
-        convert::convert(arranged.checkpoint, &options).map_err(|e| e.in_file(&path))?;
-    let imatrix = imatrix::record(&mut converted, options.importance.as_deref(), global);
-    // What was asked for stands above what is recorded.
-    metadata::set(&mut converted.checkpoint, &args.metadata)?;
-    rules::rename(&mut converted, &rules, global)?;
+    let make = |checkpoint: Checkpoint, options: &Options| {
+        let mut converted = convert::convert(checkpoint, options)?;
+        imatrix::record(&mut converted, options.importance.as_deref());
+        // What was asked for stands above what is recorded.
+        metadata::set(&mut converted.checkpoint, &args.metadata)?;
+        let unused = rules::rename(&mut converted, &rules)?;
+        Ok((converted, unused))
+    };
+    let request = Request {
+        checkpoint: &arranged.checkpoint,
+        target: &target,
+        args: &args.write,
+        make: &|checkpoint, options| make(checkpoint, options).map(|(converted, _)| converted),
+    };
+    let fitted = transform::fit(&request, &mut options, global).map_err(|e| e.in_file(&path))?;
+    let made = make(arranged.checkpoint, &options).map_err(|e| e.in_file(&path))?;
+    let (converted, unused) = made;
+    rules::say_unused(&unused, global);
+    let imatrix = imatrix::say(&converted, options.importance.as_deref(), global);
     let source_name = |name: &str| {
         let own = arranged.source_names.get(name).map_or(name, String::as_str);
         format!("{}{own}", chosen.prefix)
@@ -107,13 +120,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     }
     report
         .more
+        .extend(fitted.map(|json| ("target_size".to_owned(), json)));
+    report
+        .more
         .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));
     report.edits_metadata = !args.metadata.is_empty() || !args.metadata_remove.is_empty();
     transform::finish(report, &target, &args.write, global)
 }
 
 /// Leaves out what the rules drop; the dtypes that they name for the others.
-fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Option<Wanted>>> {
+fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Option<Asked>>> {
     if rules.is_empty() {
         return Ok(Vec::new());
     }
@@ -125,11 +141,11 @@ fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Opti
         let error = Error::usage("a rule says what is zeroed, which `convert` does not");
         return Err(error.with_hint("`ckpt prune` takes the same rules"));
     }
-    let wanted = decided.decisions.iter().map(|decision| decision.wanted);
     let stays = decided.decisions.iter().map(|one| one.stays != Some(false));
     let stays: Vec<bool> = stays.collect();
-    let wanted = wanted.zip(&stays).filter(|(_, stays)| **stays);
-    let wanted: Vec<Option<Wanted>> = wanted.map(|(wanted, _)| wanted).collect();
+    let asked = decided.decisions.into_iter().zip(&stays);
+    let asked = asked.filter(|(_, stays)| **stays);
+    let asked: Vec<Option<Asked>> = asked.map(|(one, _)| one.asked).collect();
     for (tensor, _) in tensors.iter().zip(&stays).filter(|(_, stays)| !**stays) {
         chosen.dropped.push(Dropped {
             kind: "tensor",
@@ -139,7 +155,7 @@ fn apply(rules: &Rules, chosen: &mut Chosen, global: &Global) -> Result<Vec<Opti
         });
     }
     chosen.checkpoint.keep(&stays);
-    Ok(wanted)
+    Ok(asked)
 }
 
 /// What is to be converted.
@@ -150,14 +166,20 @@ struct Chosen {
     dropped: Vec<Dropped>,
 }
 
-fn choose(mut checkpoint: Checkpoint, args: &Args, global: &Global) -> Result<Chosen> {
+fn choose(
+    mut checkpoint: Checkpoint,
+    args: &Args,
+    rules: &Rules,
+    global: &Global,
+) -> Result<Chosen> {
     let path = checkpoint.path.clone();
     let mut dropped = Vec::new();
     let selection = args.selection.selection()?;
     if !selection.is_everything() {
-        let chosen = selection
+        let mut chosen = selection
             .choose(&checkpoint)
             .map_err(|e| e.in_file(&path))?;
+        keep_by_rules(&checkpoint, rules, &mut chosen);
         let pairs = checkpoint.tensors.iter().zip(&chosen);
         dropped.extend(
             pairs
@@ -209,6 +231,17 @@ fn choose(mut checkpoint: Checkpoint, args: &Args, global: &Global) -> Result<Ch
         prefix,
         dropped,
     })
+}
+
+/// Takes in what the selection leaves out, but a rule keeps.
+fn keep_by_rules(checkpoint: &Checkpoint, rules: &Rules, chosen: &mut [bool]) {
+    let roots = checkpoint.root_candidates();
+    for (tensor, chosen) in checkpoint.tensors.iter().zip(chosen) {
+        // Rules see names with and without the root, which is not known yet.
+        let short = |root: &&str| tensor.name.strip_prefix(root)?.strip_prefix('.');
+        let short = roots.iter().find_map(short).unwrap_or(&tensor.name);
+        *chosen = *chosen || rules.stays([&tensor.name, short]) == Some(true);
+    }
 }
 
 fn first_name(checkpoint: &Checkpoint) -> Option<&String> {

@@ -7,11 +7,12 @@ use ckpt::format;
 use ckpt::model::Checkpoint;
 use ckpt::op::llama_cpp::{self, Found};
 use ckpt::op::names::{Named, to_hugging_face};
-use ckpt::op::rules::Wanted;
+use ckpt::op::rules::{Asked, Wanted};
 use ckpt::{Error, Result};
 use clap::ValueEnum;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What `--names` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,7 +29,7 @@ pub(crate) enum NamesArg {
 pub(crate) struct Arranged {
     pub(crate) checkpoint: Checkpoint,
     /// The dtypes that are wanted, in its order.
-    pub(crate) wanted: Vec<Option<Wanted>>,
+    pub(crate) wanted: Vec<Option<Asked>>,
     pub(crate) dropped: Vec<Dropped>,
     /// What tensors are called in the source, by what they are called now; those that keep
     /// their names are not in it.
@@ -58,7 +59,7 @@ pub(crate) fn is_in_metadata(name: &str) -> bool {
 /// `wanted`: dtypes that rules say, in the checkpoint's order, or none at all.
 pub(crate) fn arrange(
     checkpoint: Checkpoint,
-    wanted: Vec<Option<Wanted>>,
+    wanted: Vec<Option<Asked>>,
     names: Option<NamesArg>,
     source: &Path,
     target: &Path,
@@ -98,7 +99,7 @@ fn known() -> String {
     format!("known are {classes}; `--names keep` leaves all names")
 }
 
-fn kept(checkpoint: Checkpoint, wanted: Vec<Option<Wanted>>) -> Arranged {
+fn kept(checkpoint: Checkpoint, wanted: Vec<Option<Asked>>) -> Arranged {
     Arranged {
         checkpoint,
         wanted,
@@ -131,15 +132,21 @@ fn to_gguf(
 fn arranged(
     source: &Checkpoint,
     named: Named,
-    wanted: &[Option<Wanted>],
+    wanted: &[Option<Asked>],
     is_for_llama_cpp: bool,
 ) -> Arranged {
     let tensors = named.checkpoint.tensors.iter().zip(&named.from);
+    let kept: Arc<str> = "what llama.cpp keeps".into();
     let of_tensor = |(tensor, from): (&ckpt::model::Tensor, &Option<usize>)| {
-        let ruled = from.and_then(|from| wanted.get(from).copied().flatten());
+        let ruled = from.and_then(|from| wanted.get(from).cloned().flatten());
         let is_f32 = is_for_llama_cpp
             && llama_cpp::is_kept_f32(&tensor.name, tensor.shape.dimensions().len());
-        ruled.or(is_f32.then_some(Wanted::DType(DType::F32)))
+        ruled.or_else(|| {
+            is_f32.then(|| Asked {
+                wanted: Wanted::DType(DType::F32),
+                rule: Arc::clone(&kept),
+            })
+        })
     };
     let wanted = tensors.clone().map(of_tensor).collect();
     let source_names = tensors

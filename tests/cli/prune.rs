@@ -123,8 +123,8 @@ fn rules_say_what_becomes_of_single_tensors_as_in_convert() {
     let plan = plan(folder.path(), "pytorch/training.pt", &options);
     let expected = [
         ["0.weight", "F32", "zeroed"],
-        ["head.weight", "F16", "cast"],
-        ["head.bias", "F64", "cast"],
+        ["head.weight", "F16", "rule"],
+        ["head.bias", "F64", "rule"],
         ["optimizer.state.0.exp_avg", "F32", "kept"],
     ];
     assert_eq!(rows(&plan), expected);

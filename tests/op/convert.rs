@@ -40,7 +40,7 @@ fn values(converted: &Converted, name: &str) -> Vec<f32> {
 fn reason(converted: &Converted, name: &str) -> Reason {
     let tensors = converted.checkpoint.tensors.iter();
     let index = tensors.clone().position(|tensor| tensor.name == name);
-    converted.changes[index.unwrap()].reason
+    converted.changes[index.unwrap()].reason.clone()
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn tensors_without_an_entry_are_counted() {
         "blk.1.attn_q.weight",
         "blk.2.attn_q.weight",
     ];
-    let tensors = tensors.map(|name| tensor(name, &[1, 512])).to_vec();
+    let tensors = tensors.map(|name| tensor(name, &[2, 512])).to_vec();
     let converted = quantised(tensors.clone(), DType::Q6K, Some(measured())).unwrap();
     let found = used(&converted.checkpoint.tensors);
     assert_eq!(found.with, 1);

@@ -5,7 +5,7 @@ use ckpt::kernel::InstructionSet;
 use ckpt::model::{Checkpoint, Payload, Shape, Storage, Tensor};
 use ckpt::op::convert::{Converted, Options, Reason, convert};
 use ckpt::op::lossless::decide;
-use ckpt::op::rules::Wanted;
+use ckpt::op::rules::{Asked, Wanted};
 use ckpt::op::stats::{self, stats};
 use ckpt::parallel::Silent;
 use ckpt::stream::Reader;
@@ -37,8 +37,12 @@ fn auto(checkpoint: &Checkpoint, target: &str, threads: usize) -> Vec<Option<DTy
 }
 
 fn options(checkpoint: &Checkpoint) -> Options {
+    let asked = Asked {
+        wanted: Wanted::Lossless,
+        rule: "auto".into(),
+    };
     Options {
-        wanted: vec![Some(Wanted::Lossless); checkpoint.tensors.len()],
+        wanted: vec![Some(asked); checkpoint.tensors.len()],
         lossless: auto(checkpoint, "x.safetensors", 2),
         holds: format::dtypes_of_target("x.safetensors".as_ref()).unwrap(),
         ..Options::default()

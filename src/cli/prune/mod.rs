@@ -8,9 +8,9 @@ use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::progress::Bar;
 use super::transform::rules::{self, RuleArgs};
-use super::transform::{self, Dropped, Report, WriteArgs, imatrix, target_path};
+use super::transform::{self, Dropped, Report, Request, WriteArgs, imatrix, target_path};
 use ckpt::format::{self, ReadOptions};
-use ckpt::model::Level;
+use ckpt::model::{Checkpoint, Level};
 use ckpt::op::convert::{self, Converted, Reason};
 use ckpt::op::prune::layers::DropLayers;
 use ckpt::op::prune::{self, Kind, Options, Pruned, Recipe, Weights};
@@ -105,7 +105,7 @@ impl From<WeightsArg> for Weights {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
-    global.require_format("prune", &[Format::Table, Format::Json])?;
+    transform::require_format("prune", global)?;
     if args.recipe.as_deref() == Some("list") {
         return list_recipes(global);
     }
@@ -145,18 +145,27 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         .map(|(tensor, source)| (tensor.name.clone(), source.clone()))
         .collect();
     rules::say_unused(&pruned.unused_rules, global);
-    convert_options.wanted = std::mem::take(&mut pruned.wanted);
+    convert_options.wanted = std::mem::take(&mut pruned.asked);
     let lossless = args
         .write
         .find_lossless(&checkpoint, &mut convert_options, global);
     lossless.map_err(in_file)?;
-    let mut converted = convert::convert(checkpoint, &convert_options).map_err(in_file)?;
-    let imatrix = imatrix::record(
-        &mut converted,
-        convert_options.importance.as_deref(),
-        global,
-    );
-    rules::rename(&mut converted, &options.rules, global)?;
+    let make = |checkpoint: Checkpoint, convert_options: &convert::Options| {
+        let mut converted = convert::convert(checkpoint, convert_options)?;
+        imatrix::record(&mut converted, convert_options.importance.as_deref());
+        let unused = rules::rename(&mut converted, &options.rules)?;
+        Ok((converted, unused))
+    };
+    let request = Request {
+        checkpoint: &checkpoint,
+        target: &target,
+        args: &args.write,
+        make: &|checkpoint, options| make(checkpoint, options).map(|(converted, _)| converted),
+    };
+    let fitted = transform::fit(&request, &mut convert_options, global).map_err(in_file)?;
+    let (mut converted, unused) = make(checkpoint, &convert_options).map_err(in_file)?;
+    rules::say_unused(&unused, global);
+    let imatrix = imatrix::say(&converted, convert_options.importance.as_deref(), global);
     say_reasons(&mut converted, &pruned, &names);
     let source_name = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
     let mut report = Report::new("prune", "pruning", source, &converted, &source_name);
@@ -165,6 +174,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     report.rewritten = folder::rewritten(&report.companions, &pruned, global)?;
     report.skips = |name| prune::is_training_file(name).is_some();
     report.more = more(&pruned);
+    report
+        .more
+        .extend(fitted.map(|json| ("target_size".to_owned(), json)));
     report
         .more
         .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));
@@ -252,13 +264,13 @@ fn say_weights(global: &Global, path: &str, pruned: &Pruned, asked: Weights) {
 fn say_reasons(converted: &mut Converted, pruned: &Pruned, names: &HashMap<String, String>) {
     let sources = pruned.sources.iter().zip(&pruned.reasons);
     let reasons: HashMap<&str, Reason> = sources
-        .filter_map(|(source, reason)| Some((source.as_str(), (*reason)?)))
+        .filter_map(|(source, reason)| Some((source.as_str(), reason.clone()?)))
         .collect();
     for change in &mut converted.changes {
         let source = names.get(&change.from_name);
         let reason = source.and_then(|source| reasons.get(source.as_str()));
-        if let (Reason::Kept, Some(reason)) = (change.reason, reason) {
-            change.reason = *reason;
+        if let (Reason::Kept, Some(reason)) = (&change.reason, reason) {
+            change.reason = reason.clone();
         }
     }
 }

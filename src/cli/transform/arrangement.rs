@@ -42,7 +42,8 @@ enum OrderArg {
     Source,
 }
 
-fn size(text: &str) -> Result<u64, String> {
+/// Reads a size that is not 0.
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = parse_size(text).filter(|size| *size > 0);
     size.ok_or_else(|| "not a size such as `5GB`, `512MiB` or `1000`".to_owned())
 }

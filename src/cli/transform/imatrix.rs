@@ -14,20 +14,25 @@ pub(super) fn open(path: &Path) -> Result<Arc<Weights>> {
     Ok(Arc::new(Weights::new(imatrix::open(path)?)))
 }
 
-/// Records in the metadata what the weights were, says what has none, and returns what the JSON
-/// report has to say. Nothing without `weights`.
-pub(crate) fn record(
-    converted: &mut Converted,
+/// Records in the metadata what the weights were, if they are used.
+pub(crate) fn record(converted: &mut Converted, weights: Option<&Weights>) {
+    if let Some(weights) = weights
+        && used(&converted.checkpoint.tensors).with > 0
+    {
+        weights.record(&mut converted.checkpoint);
+    }
+}
+
+/// Says what has no weights, and returns what the JSON report has to say. Nothing without
+/// `weights`.
+pub(crate) fn say(
+    converted: &Converted,
     weights: Option<&Weights>,
     global: &Global,
 ) -> Option<Json> {
-    let weights = weights?;
-    let matrix = weights.matrix();
+    let matrix = weights?.matrix();
     let used = used(&converted.checkpoint.tensors);
-    if used.with > 0 {
-        weights.record(&mut converted.checkpoint);
-    }
-    say(&matrix.path, &used, global);
+    say_used(&matrix.path, &used, global);
     Some(json!({
         "file": matrix.path,
         "entries": matrix.entries.len(),
@@ -38,7 +43,7 @@ pub(crate) fn record(
     }))
 }
 
-fn say(path: &str, used: &Used, global: &Global) {
+fn say_used(path: &str, used: &Used, global: &Global) {
     let (with, without) = (used.with, used.without.len());
     match used.without.first() {
         None if with == 0 => global.say(&format!(

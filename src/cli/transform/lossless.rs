@@ -6,9 +6,10 @@ use crate::cli::progress::Bar;
 use ckpt::model::{Checkpoint, Tensor};
 use ckpt::op::convert::Options;
 use ckpt::op::lossless;
-use ckpt::op::rules::Wanted;
+use ckpt::op::rules::{Asked, Wanted};
 use ckpt::text::{grouped, human_bytes};
 use ckpt::{DType, Result};
+use std::sync::Arc;
 
 impl WriteArgs {
     /// Finds out what becomes of the tensors that `--dtype auto` or a rule wants without loss:
@@ -21,12 +22,19 @@ impl WriteArgs {
     ) -> Result<()> {
         if self.dtype == Some(Wanted::Lossless) {
             options.wanted.resize(checkpoint.tensors.len(), None);
-            for wanted in &mut options.wanted {
-                wanted.get_or_insert(Wanted::Lossless);
+            let rule: Arc<str> = "--dtype auto".into();
+            for asked in &mut options.wanted {
+                asked.get_or_insert_with(|| Asked {
+                    wanted: Wanted::Lossless,
+                    rule: Arc::clone(&rule),
+                });
             }
         }
-        let wanted = &options.wanted;
-        let tensors = checkpoint.tensors.iter().zip(wanted);
+        let asked = options.wanted.iter();
+        let wanted: Vec<Option<Wanted>> = asked
+            .map(|asked| asked.as_ref().map(|asked| asked.wanted))
+            .collect();
+        let tensors = checkpoint.tensors.iter().zip(&wanted);
         let floats = tensors.filter(|(tensor, wanted)| {
             **wanted == Some(Wanted::Lossless) && lossless::may_shrink(tensor.dtype)
         });
@@ -36,20 +44,20 @@ impl WriteArgs {
         }
         let bar = Bar::new(global, "measuring", bytes);
         let threads = global.threads();
-        options.lossless = lossless::decide(checkpoint, wanted, &options.holds, threads, &bar)?;
+        options.lossless = lossless::decide(checkpoint, &wanted, &options.holds, threads, &bar)?;
         drop(bar);
-        let said = summary(checkpoint, options);
+        let said = summary(checkpoint, &wanted, &options.lossless);
         global.say(&format!("{}: {said}", checkpoint.path));
         Ok(())
     }
 }
 
 /// How many tensors become what, and what that saves.
-fn summary(checkpoint: &Checkpoint, options: &Options) -> String {
+fn summary(checkpoint: &Checkpoint, wanted: &[Option<Wanted>], found: &[Option<DType>]) -> String {
     let mut became: Vec<(DType, u64)> = Vec::new();
     let (mut before, mut after) = (0u64, 0u64);
     let (mut stay, mut stay_bytes) = (0u64, 0u64);
-    let decided = options.wanted.iter().zip(&options.lossless);
+    let decided = wanted.iter().zip(found);
     for (tensor, (wanted, found)) in checkpoint.tensors.iter().zip(decided) {
         let is_one = *wanted == Some(Wanted::Lossless) && lossless::may_shrink(tensor.dtype);
         if !is_one || tensor.tied_to.is_some() {

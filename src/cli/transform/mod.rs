@@ -2,13 +2,18 @@
 //! report.
 
 mod arrangement;
+mod fit;
 pub(crate) mod imatrix;
+mod losses;
 mod lossless;
 pub(crate) mod metadata;
+mod page;
+mod quantize;
 mod report;
 pub(crate) mod rules;
 mod verify;
 
+pub(crate) use fit::{Request, fit};
 pub(crate) use report::{Dropped, Report};
 
 use super::args::{Format, Global};
@@ -26,6 +31,7 @@ use ckpt::op::{scale, tie};
 use ckpt::text::{grouped, human_bytes};
 use ckpt::{DType, Error, Result};
 use clap::ValueEnum;
+use quantize::QuantizeArgs;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +42,8 @@ pub(crate) struct WriteArgs {
     /// `auto`: the smallest of F32, BF16 and F16 that holds every element of a tensor exactly
     #[arg(long, value_name = "DTYPE", value_parser = target_dtype)]
     dtype: Option<Wanted>,
+    #[command(flatten)]
+    quantize: QuantizeArgs,
     /// What becomes of values too large for the dtype: by default infinite, or the largest value where it has no infinity
     #[arg(long, value_name = "HOW", value_enum)]
     overflow: Option<OverflowArg>,
@@ -53,6 +61,9 @@ pub(crate) struct WriteArgs {
     /// Say what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// In the plan, every tensor a row of its own
+    #[arg(long, requires = "dry_run")]
+    flat: bool,
     /// Read the output back and compare every tensor before it gets its name; print how far each is from the source
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
@@ -175,6 +186,9 @@ impl WriteArgs {
         Ok(Options {
             wanted: Vec::new(),
             lossless: Vec::new(),
+            fitted: Vec::new(),
+            is_pure: self.quantize.pure,
+            no_fallback: self.quantize.no_fallback,
             dtype,
             overflow: self.overflow.map(OverflowArg::policy),
             scaling,
@@ -186,6 +200,18 @@ impl WriteArgs {
             importance: self.imatrix.as_deref().map(imatrix::open).transpose()?,
         })
     }
+}
+
+/// Refuses formats that neither command has.
+pub(crate) fn require_format(command: &str, global: &Global) -> Result<()> {
+    let formats = [
+        Format::Table,
+        Format::Json,
+        Format::Csv,
+        Format::Markdown,
+        Format::Html,
+    ];
+    global.require_format(command, &formats)
 }
 
 /// Writes what `report` is about to `target`, or says what would be written.
@@ -205,6 +231,8 @@ pub(crate) fn finish(
     say_changes(global, path, converted, &plan);
     let replace = check_in_place(args, report.source, &converted.checkpoint, &plan)?;
     report.outputs = plan.outputs();
+    report.places = plan.places();
+    report.is_flat = args.flat;
     let edit = plan_edit(&report, replace, target)?;
     if let Some(edit) = &edit {
         report.outputs = vec![Output {
@@ -272,19 +300,18 @@ pub(crate) fn finish(
         companions::bring(global, &report.companions, target, sink, &special)?;
     }
     say_old_files(global, &removed, &stale);
-    say_losses(global, target, converted, &losses);
+    losses::say(global, target, converted, &losses);
     report.losses = Some(losses);
+    if global.format() != Format::Json {
+        report.say_done(global);
+    }
+    if args.verify {
+        report.add_verified(target);
+    }
     match global.format() {
-        Format::Json => global.emit(|out| report.write(global, out))?,
-        _ => {
-            report.say_done(global);
-            if args.verify {
-                report.add_verified(target);
-            }
-            if report.page.is_some() {
-                global.emit(|out| report.write_page(global, out))?;
-            }
-        }
+        Format::Table if report.page.is_none() => {}
+        Format::Table => global.emit(|out| report.write_more(global, out))?,
+        _ => global.emit(|out| report.write(global, out))?,
     }
     Ok(Status::Done)
 }
@@ -346,6 +373,7 @@ fn say_changes(global: &Global, path: &str, converted: &Converted, plan: &Plan) 
             "{path}: quantised blocks are decoded to F32: {before} become {after}; `--dtype bf16` halves that"
         ));
     }
+    quantize::say(global, path, converted);
     for note in &plan.notes {
         global.say(&format!("{path}: {note}"));
     }
@@ -415,30 +443,4 @@ fn say_old_files(global: &Global, removed: &[PathBuf], stale: &[PathBuf]) {
         stale,
         "warning: called like what was written, but no part of it; programs may load it instead",
     );
-}
-
-/// Says what the casts lost.
-fn say_losses(global: &Global, target: &Path, converted: &Converted, losses: &[Losses]) {
-    let say = |count: fn(&Losses) -> u64, what: &str| {
-        let tensors = converted.checkpoint.tensors.iter().zip(losses);
-        let lossy: Vec<(&str, u64)> = tensors
-            .map(|(tensor, losses)| (tensor.name.as_str(), count(losses)))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        let total = lossy.iter().map(|(_, count)| count).sum();
-        if let Some((first, _)) = lossy.first() {
-            global.say(&format!(
-                "{}: {} values {what}, in {} tensors, `{first}` the first",
-                target.display(),
-                grouped(total),
-                grouped(lossy.len() as u64)
-            ));
-        }
-    };
-    say(
-        |losses| losses.overflow,
-        "were too large and became infinite or the largest",
-    );
-    say(|losses| losses.underflow, "became zero");
-    say(|losses| losses.nan, "became NaN");
 }

@@ -1,6 +1,6 @@
 //! What was done to a checkpoint's tensors, for people and programs.
 
-use super::verify;
+use super::{page, verify};
 use crate::cli::args::{Format, Global};
 use ckpt::dtype::cast::Losses;
 use ckpt::format::Output;
@@ -9,7 +9,6 @@ use ckpt::op::verify::Verified;
 use ckpt::report::{self, Page};
 use ckpt::text::{grouped, human_bytes};
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -48,6 +47,10 @@ pub(crate) struct Report<'a> {
     /// What became of the outputs.
     pub(super) fate: &'static str,
     pub(super) outputs: Vec<Output>,
+    /// Which of `outputs` each tensor goes to.
+    pub(super) places: Vec<Option<usize>>,
+    /// Whether every tensor is a row of its own.
+    pub(super) is_flat: bool,
     pub(super) losses: Option<Vec<Losses>>,
     /// How each tensor relates to its source, if it was read back.
     pub(super) verified: Option<Vec<Verified>>,
@@ -77,6 +80,8 @@ impl<'a> Report<'a> {
             edits_metadata: false,
             fate: "written",
             outputs: Vec::new(),
+            places: Vec::new(),
+            is_flat: false,
             losses: None,
             verified: None,
         }
@@ -90,9 +95,12 @@ impl Report<'_> {
                 serde_json::to_writer_pretty(&mut *out, &self.json())?;
                 writeln!(out)
             }
+            Format::Csv => draw(&page::page(self, global), global, out),
             _ => {
-                self.write_text(out)?;
-                self.write_page(global, out)
+                let mut page = page::page(self, global);
+                page.blocks
+                    .extend(self.page.iter().flat_map(|more| more.blocks.clone()));
+                draw(&page, global, out)
             }
         }
     }
@@ -110,13 +118,12 @@ impl Report<'_> {
         }
     }
 
-    pub(super) fn write_page(&self, global: &Global, out: &mut dyn Write) -> io::Result<()> {
-        let Some(page) = &self.page else {
-            return Ok(());
-        };
-        let mut writer = report::Writer::new(out, global.style(), false)?;
-        writer.page(page)?;
-        writer.finish()
+    /// What there is beside the plan.
+    pub(super) fn write_more(&self, global: &Global, out: &mut dyn Write) -> io::Result<()> {
+        match &self.page {
+            Some(page) => draw(page, global, out),
+            None => Ok(()),
+        }
     }
 
     fn json(&self) -> Json {
@@ -162,6 +169,8 @@ impl Report<'_> {
                     "overflow": losses.map(|losses| losses.overflow),
                     "underflow": losses.map(|losses| losses.underflow),
                     "nan": losses.map(|losses| losses.nan),
+                    "detail": change.reason.detail(),
+                    "file": self.file_of(index),
                 });
                 let verified = self.verified.as_ref().and_then(|all| all.get(index));
                 if let (Some(verified), Json::Object(entries)) = (verified, &mut row) {
@@ -172,38 +181,15 @@ impl Report<'_> {
             .collect()
     }
 
-    /// One line for each kind of change, then the outputs.
-    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut kinds: BTreeMap<(String, String, &str), (u64, u64, u64)> = BTreeMap::new();
-        let tensors = self.converted.checkpoint.tensors.iter();
-        for (tensor, change) in tensors.zip(&self.converted.changes) {
-            let (from, to) = (change.from_dtype.to_string(), tensor.dtype.to_string());
-            let sums = kinds.entry((from, to, change.reason.name())).or_default();
-            sums.0 += 1;
-            sums.1 += change.bytes_before;
-            sums.2 += change.bytes_after;
-        }
-        for ((from, to, reason), (count, before, after)) in kinds {
-            let (count, before, after) = (grouped(count), human_bytes(before), human_bytes(after));
-            writeln!(
-                out,
-                "{from:<10} -> {to:<5} {reason:<12} x{count:<8} {before:>8} -> {after:>8}"
-            )?;
-        }
-        for (reason, kind, count, bytes) in self.dropped_by_reason() {
-            let (what, bytes) = (plural(kind, count), human_bytes(bytes));
-            writeln!(out, "left out: {reason:<26} {what:<14} {bytes:>8}")?;
-        }
-        for output in &self.outputs {
-            let path = output.path.to_string_lossy();
-            let path = ckpt::text::escape(&path);
-            writeln!(out, "{path}  {} bytes", grouped(output.bytes))?;
-        }
-        Ok(())
+    /// The output that the tensor at `index` goes to.
+    fn file_of(&self, index: usize) -> Option<String> {
+        let place = self.places.get(index).copied().flatten()?;
+        let path = &self.outputs.get(place)?.path;
+        Some(path.to_string_lossy().into_owned())
     }
 
     /// Reasons in order of first occurrence, with kind, count and bytes.
-    fn dropped_by_reason(&self) -> Vec<(&'static str, &'static str, u64, u64)> {
+    pub(super) fn dropped_by_reason(&self) -> Vec<(&'static str, &'static str, u64, u64)> {
         let mut sums: Vec<(&str, &str, u64, u64)> = Vec::new();
         for dropped in &self.dropped {
             let is_same = |sum: &&mut (&str, &str, u64, u64)| {
@@ -251,8 +237,14 @@ impl Report<'_> {
     }
 }
 
+fn draw(page: &Page, global: &Global, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = report::Writer::new(out, global.style(), false)?;
+    writer.page(page)?;
+    writer.finish()
+}
+
 /// `1 tensor`, `2 tensors`.
-fn plural(kind: &str, count: u64) -> String {
+pub(super) fn plural(kind: &str, count: u64) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {kind}{ending}", grouped(count))
 }

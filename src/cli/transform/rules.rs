@@ -47,15 +47,15 @@ impl RuleArgs {
     }
 }
 
-/// Gives the tensors the names that the rules say, ties too.
-pub(crate) fn rename(converted: &mut Converted, rules: &Rules, global: &Global) -> Result<()> {
+/// Gives the tensors the names that the rules say, ties too; returns which renames are about
+/// nothing.
+pub(crate) fn rename(converted: &mut Converted, rules: &Rules) -> Result<Vec<String>> {
     if rules.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let tensors = &mut converted.checkpoint.tensors;
     let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     let (renamed, unused) = rules.rename(&names)?;
-    say_unused(&unused, global);
     let new: HashMap<String, String> = names
         .iter()
         .map(|name| (*name).to_owned())
@@ -69,7 +69,7 @@ pub(crate) fn rename(converted: &mut Converted, rules: &Rules, global: &Global) 
             kept.clone_from(name);
         }
     }
-    Ok(())
+    Ok(unused)
 }
 
 /// Says which rules are about nothing.

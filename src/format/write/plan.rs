@@ -40,6 +40,8 @@ pub struct Plan {
     /// The index of the shards, if there are several.
     pub(super) index: Option<(PathBuf, Vec<u8>)>,
     data_bytes: u64,
+    /// For each tensor of the checkpoint the one that it is another name of.
+    aliases: Vec<Option<usize>>,
     /// What the format could not keep, or what was chosen for want of better: a sentence each.
     pub notes: Vec<String>,
 }
@@ -133,6 +135,7 @@ pub fn plan(checkpoint: &Checkpoint, target: &Path, arrangement: &Arrangement) -
         files,
         index,
         data_bytes,
+        aliases,
     })
 }
 
@@ -164,6 +167,25 @@ impl Plan {
             bytes: bytes.len() as u64,
         });
         self.files.iter().map(file).chain(index).collect()
+    }
+
+    /// For each tensor of the checkpoint, which of the outputs holds it.
+    pub fn places(&self) -> Vec<Option<usize>> {
+        let mut places = vec![None; self.aliases.len()];
+        for (number, file) in self.files.iter().enumerate() {
+            for &index in &file.tensors {
+                if let Some(place) = places.get_mut(index) {
+                    *place = Some(number);
+                }
+            }
+        }
+        let of_kept = |kept: usize| places.get(kept).copied().flatten();
+        let aliases = self.aliases.iter().zip(&places);
+        let place = |(alias, place): (&Option<usize>, &Option<usize>)| match alias {
+            Some(kept) => of_kept(*kept),
+            None => *place,
+        };
+        aliases.map(place).collect()
     }
 
     /// Bytes of all tensors, aliases not counted.

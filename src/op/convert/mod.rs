@@ -4,11 +4,16 @@
 //! list of what was changed and why.
 
 mod change;
+mod roles;
+mod spend;
+mod target_size;
 
 pub use change::{Change, Reason};
+pub use roles::Role;
+pub use target_size::{Fitted, fit, sampled_bytes};
 
 use super::importance::{Weights, takes_weights};
-use super::rules::Wanted;
+use super::rules::{Asked, Wanted};
 use super::scale;
 use crate::dtype::cast::{Overflow, integers_of};
 use crate::dtype::{Class, DType, cast};
@@ -22,11 +27,17 @@ use std::sync::Arc;
 pub struct Options {
     /// The dtype for every floating tensor; the others stay as they are.
     pub dtype: Option<DType>,
-    /// What rules say of single tensors, in the checkpoint's order; it overrules `dtype`.
-    pub wanted: Vec<Option<Wanted>>,
+    /// What rules say of single tensors, in the checkpoint's order; it overrules all else.
+    pub wanted: Vec<Option<Asked>>,
     /// What becomes of those that rules want without loss, as [`super::lossless::decide`] finds
     /// it: a dtype, or nothing.
     pub lossless: Vec<Option<DType>>,
+    /// Dtypes that make the output fit a size, in the checkpoint's order; they overrule `dtype`.
+    pub fitted: Vec<Option<DType>>,
+    /// Whether outputs and embeddings become blocks as all other matrices.
+    pub is_pure: bool,
+    /// Whether rows that are no whole blocks are an error.
+    pub no_fallback: bool,
     /// What becomes of tensors that are one.
     pub tied: Tied,
     /// The dtypes that the target can hold.
@@ -39,24 +50,86 @@ pub struct Options {
     pub importance: Option<Arc<Weights>>,
 }
 
+/// The dtype for one tensor, and who says so.
+struct Choice {
+    /// `None`: the one that it has.
+    dtype: Option<DType>,
+    reason: Reason,
+}
+
 impl Options {
-    /// The options for the tensor at `index`, where a rule has its own dtype for it.
-    fn of_tensor(&self, index: usize) -> Option<Options> {
-        let dtype = match self.wanted.get(index).copied().flatten()? {
-            Wanted::Source => None,
-            Wanted::DType(dtype) => Some(dtype),
-            Wanted::Lossless => self.lossless.get(index).copied().flatten(),
-        };
-        Some(Options {
-            dtype,
-            tied: self.tied,
-            holds: self.holds.clone(),
-            overflow: self.overflow,
-            scaling: self.scaling,
-            importance: self.importance.clone(),
-            wanted: Vec::new(),
-            lossless: Vec::new(),
+    /// What is to become of the tensor at `index`.
+    fn choose(&self, index: usize, tensor: &Tensor, names: Names) -> Choice {
+        let asked = self.wanted.get(index).and_then(Option::as_ref);
+        if let Some(asked) = asked {
+            let rule = Reason::Rule(Arc::clone(&asked.rule));
+            let (dtype, reason) = match asked.wanted {
+                Wanted::DType(dtype) => (Some(dtype), rule),
+                Wanted::Source => (None, rule),
+                Wanted::Lossless => match self.lossless.get(index).copied().flatten() {
+                    Some(dtype) => (Some(dtype), Reason::Lossless),
+                    None => (None, Reason::Kept),
+                },
+            };
+            return Choice { dtype, reason };
+        }
+        if let Some(dtype) = self.fitted.get(index).copied().flatten() {
+            return Choice {
+                dtype: Some(dtype),
+                reason: Reason::TargetSize,
+            };
+        }
+        self.by_role(tensor, names).unwrap_or(Choice {
+            dtype: self.dtype,
+            reason: Reason::Cast,
         })
+    }
+
+    /// What is usual for a tensor of its role where the others become blocks.
+    fn by_role(&self, tensor: &Tensor, names: Names) -> Option<Choice> {
+        let wanted = self.dtype.filter(|dtype| dtype.class() == Class::Block);
+        let class = tensor.dtype.class();
+        let is_number = matches!(class, Class::Float | Class::Block | Class::Quantized);
+        let may_quantize = match wanted {
+            Some(wanted) => self.holds.contains(&wanted),
+            None => !self.fitted.is_empty() && self.holds.contains(&DType::Q8_0),
+        };
+        if !is_number || !may_quantize {
+            return None;
+        }
+        let role = Role::of(&tensor.name, tensor.shape.dimensions())?;
+        if role == Role::NoWeight && !names.has_weights {
+            return None;
+        }
+        let reason = Reason::Default(role);
+        if role.is_left_alone() {
+            let dtype = (class != Class::Block).then_some(DType::F32);
+            return Some(Choice { dtype, reason });
+        }
+        let row = tensor.shape.row_elements();
+        let dtype = wanted.filter(|_| !self.is_pure);
+        let dtype = dtype.and_then(|wanted| role.dtype(wanted, row, names.has_output));
+        dtype.map(|dtype| Choice {
+            dtype: Some(dtype),
+            reason,
+        })
+    }
+
+    /// `choice`, or where rows of `tensor` are no whole blocks of it, the nearest that they are.
+    ///
+    /// Errors: `Unsupported` if that is not wanted.
+    fn fit_rows(&self, tensor: &Tensor, choice: (DType, Reason)) -> Result<(DType, Reason)> {
+        let (dtype, row) = (choice.0, tensor.shape.row_elements());
+        let block = dtype.facts().block_elements;
+        let is_whole = row.is_multiple_of(block.into());
+        if dtype.class() != Class::Block || dtype == tensor.dtype || is_whole {
+            return Ok(choice);
+        }
+        if self.no_fallback {
+            cast::check_rows(dtype, tensor.shape.dimensions())?;
+        }
+        let fallback = roles::fallback(dtype, row);
+        Ok((fallback, Reason::Fallback { row, block }))
     }
 }
 
@@ -104,20 +177,16 @@ pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
         ..empty_like(&checkpoint)
     };
     let mut changes = Vec::with_capacity(checkpoint.tensors.len());
+    let names_tell = Names::of(&checkpoint);
     for (index, tensor) in retie(checkpoint.tensors, options.tied)
         .into_iter()
         .enumerate()
     {
         let name = tensor.name.clone();
-        let is_lossless = options.wanted.get(index) == Some(&Some(Wanted::Lossless));
-        let own = options.of_tensor(index);
-        let options = own.as_ref().unwrap_or(options);
-        let parts = convert_tensor(tensor, options, &mut result.metadata)
+        let choice = options.choose(index, &tensor, names_tell);
+        let parts = convert_tensor(tensor, &choice, options, &mut result.metadata)
             .map_err(|error| error.in_tensor(&name))?;
-        for (tensor, mut change) in parts {
-            if is_lossless && change.reason == Reason::Cast {
-                change.reason = Reason::Lossless;
-            }
+        for (tensor, change) in parts {
             // A tensor that was there keeps its name; one that is made needs a free one.
             let is_made = matches!(change.reason, Reason::Quantization | Reason::Scale);
             if is_made && !names.insert(tensor.name.clone()) {
@@ -128,10 +197,45 @@ pub fn convert(checkpoint: Checkpoint, options: &Options) -> Result<Converted> {
             changes.push(change);
         }
     }
+    forget_types(&mut result, &changes);
     Ok(Converted {
         checkpoint: result,
         changes,
     })
+}
+
+/// What the names of a checkpoint's matrices tell.
+#[derive(Clone, Copy)]
+struct Names {
+    /// Whether there is an output beside the embeddings of tokens.
+    has_output: bool,
+    /// Whether matrices are called weights, so that what is not is something else.
+    has_weights: bool,
+}
+
+impl Names {
+    fn of(checkpoint: &Checkpoint) -> Names {
+        let tensors = checkpoint.tensors.iter();
+        let role = |tensor: &Tensor| Role::of(&tensor.name, tensor.shape.dimensions());
+        let has = |wanted: Option<Role>| tensors.clone().any(|tensor| role(tensor) == wanted);
+        Names {
+            has_output: has(Some(Role::Output)),
+            has_weights: has(None),
+        }
+    }
+}
+
+/// Leaves out what a GGUF source says of its tensors' types, if they are others now.
+fn forget_types(checkpoint: &mut Checkpoint, changes: &[Change]) {
+    let tensors = checkpoint.tensors.iter().zip(changes);
+    let mut pairs = tensors.filter(|(_, change)| change.reason != Reason::Alias);
+    if checkpoint.format != "gguf" || pairs.all(|(tensor, c)| tensor.dtype == c.from_dtype) {
+        return;
+    }
+    let is_stale = |key: &str| ["general.file_type", "general.quantization_version"].contains(&key);
+    checkpoint.metadata.retain(|(key, _)| !is_stale(key));
+    checkpoint.metadata_types.retain(|(key, _)| !is_stale(key));
+    checkpoint.stored_metadata.retain(|(key, _)| !is_stale(key));
 }
 
 fn empty_like(checkpoint: &Checkpoint) -> Checkpoint {
@@ -179,14 +283,15 @@ type Parts = Vec<(Tensor, Change)>;
 
 fn convert_tensor(
     tensor: Tensor,
+    choice: &Choice,
     options: &Options,
     metadata: &mut Vec<(String, Value)>,
 ) -> Result<Parts> {
     check_readable(&tensor)?;
     if tensor.dtype.class() == Class::Quantized {
-        return convert_quantized(tensor, options, metadata);
+        return convert_quantized(tensor, choice, options, metadata);
     }
-    let (dtype, reason) = target_dtype(&tensor, options)?;
+    let (dtype, reason) = target_dtype(&tensor, choice, options)?;
     if tensor.dtype.class() == Class::Complex && dtype != tensor.dtype {
         return pairs(tensor, dtype).map(|part| vec![part]);
     }
@@ -201,12 +306,15 @@ fn convert_tensor(
             _ => error,
         });
     }
+    let (dtype, reason) = options.fit_rows(&tensor, (dtype, reason))?;
+    if dtype == tensor.dtype {
+        return Ok(vec![part(tensor.clone(), &tensor, reason)]);
+    }
     cast::check(tensor.dtype, dtype)?;
-    cast::check_rows(dtype, tensor.shape.dimensions())?;
     if let Some(largest) = scale::largest_of(dtype)
         && options.scaling != Scaling::None
     {
-        return scaled(tensor, dtype, largest, options);
+        return scaled(tensor, (dtype, reason), largest, options);
     }
     let cast = cast_to(&tensor, dtype, options)?;
     Ok(vec![part(cast, &tensor, reason)])
@@ -233,7 +341,12 @@ fn cast_to(tensor: &Tensor, dtype: DType, options: &Options) -> Result<Tensor> {
 
 /// `tensor` divided by a scale in an 8-bit float whose largest value is `largest`, and the
 /// scale.
-fn scaled(tensor: Tensor, dtype: DType, largest: f32, options: &Options) -> Result<Parts> {
+fn scaled(
+    tensor: Tensor,
+    (dtype, reason): (DType, Reason),
+    largest: f32,
+    options: &Options,
+) -> Result<Parts> {
     if tensor.shape.dimensions().len() < 2 && options.holds.contains(&tensor.dtype) {
         return Ok(vec![part(tensor.clone(), &tensor, Reason::Kept)]);
     }
@@ -247,7 +360,7 @@ fn scaled(tensor: Tensor, dtype: DType, largest: f32, options: &Options) -> Resu
         Payload::Scaled(single, scale)
     });
     let cast = cast_to(&divided, dtype, options)?;
-    let mut parts = vec![part(cast, &tensor, Reason::Cast)];
+    let mut parts = vec![part(cast, &tensor, reason)];
     if !is_alias {
         let stored = Payload::Stored(Storage::inline(scale.to_le_bytes()));
         let name = format!("{}_scale", tensor.name);
@@ -274,18 +387,18 @@ fn check_readable(tensor: &Tensor) -> Result<()> {
 }
 
 /// What a tensor's elements become, and why.
-fn target_dtype(tensor: &Tensor, options: &Options) -> Result<(DType, Reason)> {
+fn target_dtype(tensor: &Tensor, choice: &Choice, options: &Options) -> Result<(DType, Reason)> {
     let dtype = tensor.dtype;
+    let is_float = matches!(dtype.class(), Class::Float | Class::Block);
     let kept = match &tensor.payload {
         Payload::Sparse { .. } => Reason::Dense,
+        _ if is_float && choice.reason != Reason::Cast => choice.reason.clone(),
         _ => Reason::Kept,
     };
-    match (dtype.class(), options.dtype) {
-        (Class::Float | Class::Block, Some(wanted)) if wanted != dtype => {
-            return Ok((wanted, Reason::Cast));
-        }
+    match choice.dtype {
+        Some(wanted) if is_float && wanted != dtype => return Ok((wanted, choice.reason.clone())),
         _ if options.holds.contains(&dtype) => return Ok((dtype, kept)),
-        (Class::Block, _) => return Ok((DType::F32, Reason::Decoded)),
+        _ if dtype.class() == Class::Block => return Ok((DType::F32, Reason::Decoded)),
         _ => {}
     }
     let real = match dtype {
@@ -314,13 +427,15 @@ fn pairs(tensor: Tensor, real: DType) -> Result<(Tensor, Change)> {
 
 fn convert_quantized(
     tensor: Tensor,
+    choice: &Choice,
     options: &Options,
     metadata: &mut Vec<(String, Value)>,
 ) -> Result<Parts> {
     let quantization = tensor.quantization.clone().ok_or_else(|| {
         Error::unsupported(format!("{} has no scale to go with it", tensor.dtype))
     })?;
-    if let Some(dtype) = options.dtype {
+    if let Some(dtype) = choice.dtype {
+        let (dtype, reason) = options.fit_rows(&tensor, (dtype, Reason::Dequantized))?;
         let numbers = derived(
             &tensor,
             DType::F32,
@@ -331,11 +446,10 @@ fn convert_quantized(
             DType::F32 => numbers,
             _ => {
                 cast::check(DType::F32, dtype)?;
-                cast::check_rows(dtype, tensor.shape.dimensions())?;
                 cast_to(&numbers, dtype, options)?
             }
         };
-        return Ok(vec![part(numbers, &tensor, Reason::Dequantized)]);
+        return Ok(vec![part(numbers, &tensor, reason)]);
     }
     let integer = integers_of(tensor.dtype).unwrap_or(DType::U8);
     let plain = derived(&tensor, integer, tensor.shape.clone(), |tensor| {

@@ -49,19 +49,44 @@ struct Family<'a> {
     shape: &'a Shape,
     /// Strided tensors and other names of others are shown apart.
     is_plain: bool,
+    /// What the caller shows apart.
+    kind: usize,
 }
 
 /// Folds `tensors`, in order of first occurrence. Very long lists of numbers are cut.
 pub fn fold(tensors: &[Tensor]) -> Vec<Row> {
-    fold_up_to(RUNS, tensors)
+    fold_up_to(RUNS, tensors, |_| 0)
+}
+
+/// Folds `tensors` where they are of one kind, too: `kind` numbers it, by place.
+pub fn fold_by_kind(tensors: &[Tensor], kind: impl Fn(usize) -> usize) -> Vec<Row> {
+    fold_up_to(RUNS, tensors, kind)
+}
+
+/// One name for `names`, the tensors of one row under other names; `None` if they cannot be
+/// written as one.
+pub fn fold_names(names: &[&str]) -> Option<String> {
+    let (pieces, _) = cut(names.first()?);
+    let mut members = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let (other, numbers) = cut(name);
+        if other != pieces {
+            return None;
+        }
+        members.push((numbers, index));
+    }
+    match grids(members).as_slice() {
+        [grid] => Some(pattern(names.first()?, &grid.axes, RUNS)),
+        _ => None,
+    }
 }
 
 /// Folds `tensors` under names with all of their numbers.
 pub fn fold_whole(tensors: &[Tensor]) -> Vec<Row> {
-    fold_up_to(usize::MAX, tensors)
+    fold_up_to(usize::MAX, tensors, |_| 0)
 }
 
-fn fold_up_to(runs: usize, tensors: &[Tensor]) -> Vec<Row> {
+fn fold_up_to(runs: usize, tensors: &[Tensor], kind: impl Fn(usize) -> usize) -> Vec<Row> {
     let mut places: HashMap<Family<'_>, usize> = HashMap::new();
     let mut members: Vec<Vec<Member>> = Vec::new();
     for (index, tensor) in tensors.iter().enumerate() {
@@ -71,6 +96,7 @@ fn fold_up_to(runs: usize, tensors: &[Tensor]) -> Vec<Row> {
             dtype: tensor.dtype,
             shape: &tensor.shape,
             is_plain: tensor.tied_to.is_none() && tensor.payload.is_contiguous(),
+            kind: kind(index),
         };
         let place = *places.entry(family).or_insert_with(|| {
             members.push(Vec::new());
@@ -81,7 +107,7 @@ fn fold_up_to(runs: usize, tensors: &[Tensor]) -> Vec<Row> {
     let mut rows = Vec::new();
     for family in members {
         for grid in grids(family) {
-            rows.push(row(tensors, &grid, runs));
+            rows.push(row(tensors, grid, runs));
         }
     }
     rows.sort_by_key(|row: &Row| row.first);
@@ -95,7 +121,7 @@ struct Grid {
     tensors: Vec<usize>,
 }
 
-fn row(tensors: &[Tensor], grid: &Grid, runs: usize) -> Row {
+fn row(tensors: &[Tensor], grid: Grid, runs: usize) -> Row {
     let first = &tensors[grid.tensors[0]];
     let all = || grid.tensors.iter().map(|&index| &tensors[index]);
     Row {
@@ -109,7 +135,7 @@ fn row(tensors: &[Tensor], grid: &Grid, runs: usize) -> Row {
         bytes: all().map(stored_bytes).sum(),
         elements: all().map(Tensor::elements).fold(0, u64::saturating_add),
         first: grid.tensors[0],
-        members: grid.tensors.clone(),
+        members: grid.tensors,
     }
 }
 

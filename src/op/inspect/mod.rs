@@ -3,7 +3,7 @@
 mod fold;
 mod tree;
 
-pub use fold::{Row, fold, fold_whole};
+pub use fold::{Row, fold, fold_by_kind, fold_names, fold_whole};
 pub use tree::{Branch, tree};
 
 use crate::dtype::DType;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::{Note, Tensor};
 use crate::op::convert::Reason;
-use crate::op::rules::{Sparsity, Wanted};
+use crate::op::rules::{Asked, Sparsity};
 use std::collections::HashMap;
 
 /// What kind of thing goes.
@@ -59,7 +59,7 @@ pub(super) struct Item {
     /// What was done to its elements.
     pub(super) reason: Option<Reason>,
     /// What a rule says of its dtype.
-    pub(super) wanted: Option<Wanted>,
+    pub(super) asked: Option<Asked>,
     /// What a rule says of how much of it is zeroed.
     pub(super) sparsity: Option<Sparsity>,
 }

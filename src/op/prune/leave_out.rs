@@ -230,7 +230,7 @@ impl Chooser<'_> {
                 is_model,
                 is_pinned: self.kept[index],
                 reason: None,
-                wanted: self.decisions[index].wanted,
+                asked: self.decisions[index].asked.clone(),
                 sparsity: self.decisions[index].sparsity,
             };
             if is_model {

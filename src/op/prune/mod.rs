@@ -34,7 +34,7 @@ pub use recipes::{Copy, RECIPES, Recipe};
 
 use super::convert::Reason;
 use super::root::Choice;
-use super::rules::{Rules, Wanted};
+use super::rules::{Asked, Rules};
 use super::select::Selection;
 use crate::error::Result;
 use crate::model::{Checkpoint, Level, Note};
@@ -94,7 +94,7 @@ pub struct Pruned {
     /// What was done to each tensor's elements, if anything.
     pub reasons: Vec<Option<Reason>>,
     /// What rules say of each tensor's dtype.
-    pub wanted: Vec<Option<Wanted>>,
+    pub asked: Vec<Option<Asked>>,
     /// Rules that match no tensor, as the caller wrote them.
     pub unused_rules: Vec<String>,
     /// What goes, in the order of the source.
@@ -160,7 +160,7 @@ pub fn prune(
         },
         sources: Vec::with_capacity(draft.items.len()),
         reasons: Vec::with_capacity(draft.items.len()),
-        wanted: Vec::with_capacity(draft.items.len()),
+        asked: Vec::with_capacity(draft.items.len()),
         unused_rules: taken.unused_rules,
         dropped: draft.dropped,
         notes: draft.notes,
@@ -174,7 +174,7 @@ pub fn prune(
     for item in draft.items {
         pruned.sources.push(item.source);
         pruned.reasons.push(item.reason);
-        pruned.wanted.push(item.wanted);
+        pruned.asked.push(item.asked);
         pruned.checkpoint.tensors.push(item.tensor);
     }
     Ok(pruned)

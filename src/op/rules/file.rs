@@ -74,7 +74,7 @@ fn add_entry(rules: &mut Rules, entry: Entry, start: usize, text: &str) -> Resul
     if !says_nothing {
         rules.rules.push(Rule {
             pattern,
-            origin,
+            origin: origin.into(),
             stays: (entry.keep || entry.drop).then_some(entry.keep),
             wanted,
             sparsity,

@@ -15,7 +15,7 @@
 //!
 //! [[rule]]
 //! match = "*.position_ids"
-//! drop = true                # or `keep = true`: no later rule drops it
+//! drop = true                # or `keep = true`: no later rule drops it, nor the selection
 //!
 //! [[rule]]
 //! match = "re:^transformer\\."
@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::op::rename::{Rename, rename_all};
 use crate::op::select::{Pattern, read_dtype};
 use std::fmt;
+use std::sync::Arc;
 
 /// What the elements of a tensor are to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,23 +126,44 @@ pub struct Rules {
 struct Rule {
     pattern: Pattern,
     /// How the caller wrote it: a flag, or a place in a file.
-    origin: String,
+    origin: Arc<str>,
     /// Whether they stay.
     stays: Option<bool>,
     wanted: Option<Wanted>,
     sparsity: Option<Sparsity>,
 }
 
+impl Rule {
+    /// Whether one of two names of a tensor matches, of which one ends with the other.
+    fn matches(&self, name: &str, other: &str) -> bool {
+        self.pattern.matches(name) || name.len() != other.len() && self.pattern.matches(other)
+    }
+
+    fn asked(&self) -> Option<Asked> {
+        let rule = Arc::clone(&self.origin);
+        self.wanted.map(|wanted| Asked { wanted, rule })
+    }
+}
+
 /// What the rules say of one tensor.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
-    /// Whether it stays, if a rule says so: `Some(true)` overrules whatever else would leave it
-    /// out.
+    /// Whether it stays, if a rule says so: `Some(true)` overrules the selection too, but does
+    /// not take in what stands outside the root.
     pub stays: Option<bool>,
     /// What its elements become, if a rule says so.
-    pub wanted: Option<Wanted>,
+    pub asked: Option<Asked>,
     /// How much of it is zeroed, if a rule says so.
     pub sparsity: Option<Sparsity>,
+}
+
+/// What a rule says of a tensor's elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What they become.
+    pub wanted: Wanted,
+    /// How the caller wrote the rule: a flag, or a place in a file.
+    pub rule: Arc<str>,
 }
 
 /// What the rules say of all tensors.
@@ -169,7 +191,7 @@ impl Rules {
         })?;
         self.rules.push(Rule {
             pattern: Pattern::read(pattern)?,
-            origin: format!("`--dtype-for {text}`"),
+            origin: format!("`--dtype-for {text}`").into(),
             stays: None,
             wanted: Some(Wanted::read(dtype)?),
             sparsity: None,
@@ -183,7 +205,7 @@ impl Rules {
     pub fn add_drop(&mut self, pattern: &str) -> Result<()> {
         self.rules.push(Rule {
             pattern: Pattern::read(pattern)?,
-            origin: format!("`--drop {pattern}`"),
+            origin: format!("`--drop {pattern}`").into(),
             stays: Some(false),
             wanted: None,
             sparsity: None,
@@ -232,20 +254,24 @@ impl Rules {
         for rule in &self.rules {
             let mut found = false;
             for (decision, [name, other]) in decisions.iter_mut().zip(names.clone()) {
-                let is_match = rule.pattern.matches(name)
-                    || name.len() != other.len() && rule.pattern.matches(other);
-                if is_match {
+                if rule.matches(name, other) {
                     found = true;
                     decision.stays = decision.stays.or(rule.stays);
-                    decision.wanted = decision.wanted.or(rule.wanted);
+                    decision.asked = decision.asked.take().or_else(|| rule.asked());
                     decision.sparsity = decision.sparsity.or(rule.sparsity);
                 }
             }
             if !found {
-                unused.push(rule.origin.clone());
+                unused.push(rule.origin.as_ref().to_owned());
             }
         }
         Decisions { decisions, unused }
+    }
+
+    /// Whether a tensor that patterns see under either of two names stays, if a rule says so.
+    pub fn stays(&self, [name, other]: [&str; 2]) -> Option<bool> {
+        let matching = self.rules.iter().filter(|rule| rule.matches(name, other));
+        matching.filter_map(|rule| rule.stays).next()
     }
 
     /// The names after all renames; and how the caller wrote the renames that match nothing.
@@ -285,7 +311,8 @@ dtype = "keep"
 
     fn decide(rules: &Rules, name: &str) -> (Option<bool>, Option<Wanted>) {
         let decisions = rules.decide(&[name], "").decisions;
-        (decisions[0].stays, decisions[0].wanted)
+        let asked = decisions[0].asked.as_ref();
+        (decisions[0].stays, asked.map(|asked| asked.wanted))
     }
 
     #[test]
