@@ -21,7 +21,6 @@ fn write_source(folder: &Path) {
     std::fs::write(folder.join("a.safetensors"), bytes).unwrap();
 }
 
-#[cfg(feature = "candle")]
 #[test]
 fn weights_are_used_recorded_and_counted() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ mod crash;
 mod diff;
 mod edit;
 mod hash;
+#[cfg(feature = "candle")]
 mod imatrix;
 mod inputs;
 mod inspect;

@@ -74,7 +74,6 @@ fn error(original: &Tensor, found: &Tensor, weights: &[f32]) -> f64 {
     weighted.sum()
 }
 
-#[cfg(feature = "candle")]
 const KINDS: [(DType, candle_core::quantized::GgmlDType); 5] = {
     use candle_core::quantized::GgmlDType;
     [
@@ -86,7 +85,6 @@ const KINDS: [(DType, candle_core::quantized::GgmlDType); 5] = {
     ]
 };
 
-#[cfg(feature = "candle")]
 #[test]
 fn weighted_blocks_are_those_of_candle_and_nearer_where_it_matters() {
     use candle_core::quantized::QTensor;
@@ -108,7 +106,6 @@ fn weighted_blocks_are_those_of_candle_and_nearer_where_it_matters() {
     }
 }
 
-#[cfg(feature = "candle")]
 #[test]
 fn experts_have_weights_of_their_own_under_every_name() {
     let stack = tensor("blk.0.ffn_up_exps.weight", &[3, 2, 256]);
@@ -166,7 +163,6 @@ fn hugging_face_names_are_found_and_others_are_said() {
     );
 }
 
-#[cfg(feature = "candle")]
 #[test]
 fn tensors_without_an_entry_are_counted() {
     let tensors = [
@@ -186,7 +182,6 @@ fn tensors_without_an_entry_are_counted() {
     assert_eq!(used(&converted.checkpoint.tensors), Default::default());
 }
 
-#[cfg(feature = "candle")]
 #[test]
 fn another_number_of_columns_is_an_error() {
     let message = |name: &str, shape: &[u64]| {

@@ -7,6 +7,7 @@ mod diff;
 mod faults;
 mod hash;
 mod identity;
+#[cfg(feature = "candle")]
 mod importance;
 mod inspect;
 mod licence;

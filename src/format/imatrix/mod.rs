@@ -6,7 +6,7 @@
 //! | form | sums | divided by |
 //! |---|---|---|
 //! | GGUF, `general.type` is `imatrix` | tensor `NAME.in_sum2`, F32 `[matrices, columns]` | tensor `NAME.counts`, F32 `[matrices, 1]` |
-//! | `.dat` of before July 2025 | see [`legacy`] | one number for the entry |
+//! | `.dat` of before July 2025 | see `legacy.rs` | one number for the entry |
 //!
 //! Source: llama.cpp, `tools/imatrix/imatrix.cpp` (writing) and `tools/quantize` (reading).
 

@@ -73,9 +73,9 @@ pub fn write(
 /// checkpoint, before the outputs get their names; after an error they get none.
 pub type Check<'a> = &'a mut dyn FnMut(&[Tensor]) -> Result<()>;
 
-/// As [`write`], with a look at what was written.
+/// As [`write()`], with a look at what was written.
 ///
-/// Errors: those of [`write`] and of `check`; `Io` if the outputs' own reader finds a tensor
+/// Errors: those of [`write()`] and of `check`; `Io` if the outputs' own reader finds a tensor
 /// missing or of another dtype or shape.
 pub fn write_checked(
     checkpoint: &Checkpoint,
