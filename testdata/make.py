@@ -42,6 +42,8 @@ PARTS = {
     "hash": "hash_values",
     # With transformers and diffusers beside torch.
     "identity": "identity_files",
+    # With torchvision, timm, ultralytics, facenet-pytorch, torchcrepe and spandrel beside torch.
+    "identity-vision": "identity_vision_files",
     # With transformers and sentencepiece beside the others, and LLAMA_CPP naming llama.cpp's sources.
     "language": "language_files",
     # With transformers beside the others.
@@ -55,9 +57,9 @@ PARTS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "adapter", "configs", "language", "workflow", "leave-out")]
+    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "identity-vision", "adapter", "configs", "language", "workflow", "leave-out")]
     parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
-                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, adapter, configs, language, leave-out and workflow by default)")
+                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, identity-vision, adapter, configs, language, leave-out and workflow by default)")
     warnings.filterwarnings("ignore", category=UserWarning)
     parts = parser.parse_args().parts
     for part in current if parts in ("all", ["all"]) else parts:

@@ -1,9 +1,10 @@
-//! Text encoders, vision and audio models that everything else is built upon.
+//! Text encoders, audio models and autoencoders that everything else is built upon.
 //!
-//! Source: `state_dict()` of transformers, torchvision, OpenCLIP and OpenAI's CLIP and Whisper;
+//! Source: `state_dict()` of transformers, OpenCLIP and OpenAI's CLIP and Whisper;
 //! ComfyUI, `comfy/sd.py` (`detect_te_model`), for text encoders as its users keep them.
 
 use super::rule::{Measure, Rule, Variant};
+use super::vision::VIT;
 use super::{Domain, Kind};
 
 /// Where an encoder stands: alone, in a pipeline's folder, in a checkpoint of a diffusion model.
@@ -31,6 +32,7 @@ pub(super) const PREFIXES: &[&str] = &[
     "text_encoder_3.",
     "image_encoder.",
     "safety_checker.",
+    "model.model.",
     "model.",
     "",
 ];
@@ -120,25 +122,6 @@ const CLIP_BOTH: &[Measure] = &[
     ),
 ];
 
-const VIT: &[Measure] = &[
-    (
-        "layers",
-        "#vision_model.encoder.layers. | #encoder.layers. | #encoder.layer. | #vit.encoder.layer. | #vit.layers. | #deit.encoder.layer. | #deit.layers. | #backbone.encoder.layer. | #blocks. | #layer. | #model.layer.",
-    ),
-    (
-        "hidden_size",
-        "vision_model.post_layernorm.weight[0] | post_layernorm.weight[0] | layernorm.weight[0] | vit.layernorm.weight[0] | deit.layernorm.weight[0] | norm.weight[0] | backbone.layernorm.weight[0]",
-    ),
-    (
-        "patch_size",
-        "vision_model.embeddings.patch_embedding.weight[2] | embeddings.patch_embedding.weight[2] | embeddings.patch_embeddings.projection.weight[2] | vit.embeddings.patch_embeddings.projection.weight[2] | patch_embed.proj.weight[2]",
-    ),
-    (
-        "classes",
-        "classifier.weight[0] | head.weight[0] | cls_classifier.weight[0]",
-    ),
-];
-
 const T5: &[Measure] = &[
     ("layers", "#encoder.block."),
     ("decoder_layers", "#decoder.block."),
@@ -212,6 +195,7 @@ const WHISPER: &[Measure] = &[
     ),
 ];
 
+/// The first is told by its decoder alone.
 const WHISPER_SIZE: &[Variant] = &[
     (
         "large-v3-turbo",
@@ -243,14 +227,6 @@ const SEQ2SEQ: &[Measure] = &[
     ("vocabulary", "shared.weight[0]"),
 ];
 
-const RESNET: &[Variant] = &[
-    ("152", "", &["#layer3.=36", "layer1.0.conv3.weight"]),
-    ("101", "", &["#layer3.=23", "layer1.0.conv3.weight"]),
-    ("50", "", &["#layer3.=6", "layer1.0.conv3.weight"]),
-    ("34", "", &["#layer3.=6"]),
-    ("18", "", &["#layer3.=2"]),
-];
-
 /// The table: the first that fits is it.
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = &[
@@ -271,7 +247,7 @@ pub(super) const RULES: &[Rule] = &[
     text("t5", "T5 encoder", &["encoder.block.0.layer.0.SelfAttention.*", "!decoder.block.0.layer.0.*"]).variants(T5_SIZE).facts(T5),
     text("gemma2", "Gemma 2 text encoder", &["model.layers.0.post_feedforward_layernorm.weight", "!model.layers.0.self_attn.q_norm.weight", "!lm_head.weight", "spiece_model"]),
     audio("whisper", "Whisper", &["encoder.conv1.weight:3", "encoder.conv2.weight:3", "decoder.layers.0.encoder_attn.k_proj.weight | decoder.blocks.0.cross_attn.key.weight"]).variants(WHISPER_SIZE).facts(WHISPER),
-    audio("whisper-encoder", "Whisper encoder", &["encoder.conv1.weight:3", "encoder.conv2.weight:3", "encoder.layers.0.self_attn.k_proj.weight"]).of_kind(Kind::AudioEncoder).variants(WHISPER_SIZE).facts(WHISPER),
+    audio("whisper-encoder", "Whisper encoder", &["encoder.conv1.weight:3", "encoder.conv2.weight:3", "encoder.layers.0.self_attn.k_proj.weight"]).of_kind(Kind::AudioEncoder).variants(WHISPER_SIZE.split_at(1).1).facts(WHISPER),
     audio("hubert", "wav2vec 2.0, HuBERT or a model of their shape", &["wav2vec2.feature_extractor.conv_layers.0.conv.weight | hubert.feature_extractor.conv_layers.0.conv.weight | wavlm.feature_extractor.conv_layers.0.conv.weight | feature_extractor.conv_layers.0.conv.weight"])
         .variants(&[("wav2vec2", "", &["wav2vec2.feature_extractor.conv_layers.0.conv.weight"]), ("hubert", "", &["hubert.feature_extractor.conv_layers.0.conv.weight"]), ("wavlm", "", &["wavlm.feature_extractor.conv_layers.0.conv.weight"])])
         .facts(&[("layers", "#wav2vec2.encoder.layers. | #hubert.encoder.layers. | #encoder.layers."), ("hidden_size", "wav2vec2.encoder.layer_norm.weight[0] | hubert.encoder.layer_norm.weight[0] | encoder.layer_norm.weight[0]"), ("vocabulary", "lm_head.weight[0]")]),
@@ -295,26 +271,6 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(Domain::Language, "xlm-roberta", "XLM-RoBERTa", &["roberta.encoder.layer.0.attention.self.query.weight | encoder.layer.0.attention.self.query.weight", "roberta.embeddings.word_embeddings.weight[0]=250002 | embeddings.word_embeddings.weight[0]=250002"]).facts(BERT),
     Rule::new(Domain::Language, "roberta", "RoBERTa", &["roberta.encoder.layer.0.attention.self.query.weight | encoder.layer.0.attention.self.query.weight", "roberta.embeddings.token_type_embeddings.weight[0]=1 | embeddings.token_type_embeddings.weight[0]=1"]).facts(BERT),
     Rule::new(Domain::Language, "bert", "BERT", &["bert.encoder.layer.0.attention.self.query.weight | encoder.layer.0.attention.self.query.weight", "bert.embeddings.token_type_embeddings.weight | embeddings.token_type_embeddings.weight"]).facts(BERT),
-    vision("depth-anything", "Depth Anything", &["backbone.embeddings.patch_embeddings.projection.weight", "neck.reassemble_stage.* | head.scratch.* | head.*"])
-        .variants(&[("giant", "", &["backbone.embeddings.patch_embeddings.projection.weight[0]=1536"]), ("large", "", &["backbone.embeddings.patch_embeddings.projection.weight[0]=1024"]), ("base", "", &["backbone.embeddings.patch_embeddings.projection.weight[0]=768"]), ("small", "", &["backbone.embeddings.patch_embeddings.projection.weight[0]=384"])]).facts(VIT),
-    vision("yolos", "YOLOS", &["vit.embeddings.detection_tokens"]).facts(VIT),
-    vision("deit", "DeiT", &["deit.embeddings.distillation_token"]).facts(VIT),
-    vision("dinov3", "DINOv3", &["embeddings.register_tokens", "embeddings.patch_embeddings.weight", "layer.0.layer_scale1.lambda1 | model.layer.0.layer_scale1.lambda1"]).facts(VIT),
-    vision("dinov2", "DINOv2", &["embeddings.mask_token", "encoder.layer.0.layer_scale1.lambda1"]).of_kind(Kind::VisionEncoder).facts(VIT),
-    vision("vit", "ViT", &["vit.embeddings.patch_embeddings.projection.weight", "vit.embeddings.cls_token"]).facts(VIT),
-    vision("vit", "ViT in timm's names", &["patch_embed.proj.weight", "cls_token", "blocks.0.attn.qkv.weight"]).facts(VIT),
-    vision("swin", "Swin Transformer", &["swin.embeddings.patch_embeddings.projection.weight | layers.0.blocks.0.attn.relative_position_bias_table"]).facts(VIT),
-    vision("convnext", "ConvNeXt", &["convnext.embeddings.patch_embeddings.weight | stages.0.blocks.0.conv_dw.weight"]).facts(VIT),
-    vision("segformer", "SegFormer", &["segformer.stages.0.patch_embeddings.proj.weight | segformer.encoder.patch_embeddings.0.proj.weight"]).facts(VIT),
-    vision("sam", "Segment Anything", &["mask_decoder.iou_token.weight", "prompt_encoder.no_mask_embed.weight"]),
-    vision("sam3", "Segment Anything 3", &["detector.backbone.vision_backbone.trunk.blocks.0.attn.qkv.weight"]),
-    vision("resnet", "ResNet in Hugging Face's names", &["resnet.embedder.embedder.convolution.weight"]).facts(VIT),
-    vision("resnet", "ResNet", &["conv1.weight[0]=64", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.0.conv1.weight"]).variants(RESNET).facts(&[("classes", "fc.weight[0]")]),
-    vision("vgg", "VGG", &["features.0.weight[0]=64", "features.28.weight | features.26.weight | features.25.weight | features.34.weight", "classifier.6.weight"]).facts(&[("classes", "classifier.6.weight[0]")]),
-    vision("yolo", "YOLO", &["model.0.conv.weight | 0.conv.weight", "model.22.dfl.conv.weight | 22.dfl.conv.weight | model.23.dfl.conv.weight | 23.dfl.conv.weight | model.24.m.0.weight | 24.m.0.weight | model.21.dfl.conv.weight"])
-        .variants(&[("11 or 12", "", &["model.23.dfl.conv.weight | 23.dfl.conv.weight"]), ("v8", "", &["model.22.dfl.conv.weight | 22.dfl.conv.weight"]), ("v5", "", &["model.24.m.0.weight | 24.m.0.weight"])]),
-    vision("rt-detr", "RT-DETR", &["encoder.pan_blocks.1.cv4.conv.weight"]),
-    vision("mtcnn", "MTCNN", &["conv1.weight", "prelu1.weight", "conv4_1.weight | dense5_1.weight | dense6_1.weight"]).variants(&[("onet", "", &["dense6_1.weight"]), ("rnet", "", &["dense5_1.weight"]), ("pnet", "", &["conv4_1.weight"])]),
 ];
 
 /// Autoencoders and other parts of diffusion models, and single-purpose files beside them.
@@ -358,14 +314,11 @@ pub(super) const PARTS: &[Rule] = &[
     vae("vae-sd", "VAE of Stable Diffusion 1, 2 or XL", &["encoder.conv_in.weight", "decoder.conv_in.weight[1]=4"])
         .variants(&[("diffusers names", "", &["encoder.down_blocks.0.resnets.0.conv1.weight"]), ("original names", "", &["encoder.down.0.block.0.conv1.weight"])]).facts(LATENT),
     vae("vae-approx", "tiny autoencoder", &["encoder.layers.0.weight[0]=64", "decoder.layers.0.weight[0]=64"]).facts(&[("latent_channels", "decoder.layers.0.weight[1]")]),
-    vae("vae-approx", "tiny autoencoder", &["taesd_decoder.1.weight | 1.weight[1]=4", "3.conv.0.weight | taesd_decoder.3.conv.0.weight"]),
+    vae("vae-approx", "tiny autoencoder", &["taesd_decoder.1.weight | 1.weight:4", "3.conv.0.weight | taesd_decoder.3.conv.0.weight"])
+        .variants(&[("decoder", "", &["1.weight"]), ("both halves", "", &["taesd_encoder.0.weight"])])
+        .facts(&[("latent_channels", "taesd_decoder.1.weight[1] | 1.weight[1]")]),
+    vae("vae-approx", "tiny autoencoder", &["0.weight[1]=3", "1.conv.0.weight:4", "2.weight:4"]).variants(&[("encoder", "", &[])]),
     vae("vae-oobleck", "VAE of Stable Audio", &["encoder.block.0.res_unit1.conv1.weight_v | decoder.layers.1.layers.0.beta | decoder.layers.1.layers.1.weight_v"]),
-    Rule::new(Domain::Vision, "esrgan", "ESRGAN upscaler", &["body.0.rdb1.conv1.weight | model.1.sub.0.RDB1.conv1.0.weight | RRDB_trunk.0.RDB1.conv1.weight"]).of_kind(Kind::Upscaler)
-        .facts(&[("blocks", "#body. | #model.1.sub. | #RRDB_trunk."), ("in_channels", "conv_first.weight[1] | model.0.weight[1]")]),
-    Rule::new(Domain::Vision, "swinir", "SwinIR upscaler", &["layers.0.residual_group.blocks.0.attn.relative_position_bias_table", "conv_first.weight"]).of_kind(Kind::Upscaler),
-    Rule::new(Domain::Vision, "realesrgan-compact", "Real-ESRGAN compact upscaler", &["body.0.weight:4", "body.1.weight:1", "body.2.weight:4", "!conv_first.weight"]).of_kind(Kind::Upscaler),
-    Rule::new(Domain::Vision, "gfpgan", "GFPGAN face restorer", &["stylegan_decoder.constant_input.weight", "toRGB.0.weight"]).of_kind(Kind::Upscaler),
-    Rule::new(Domain::Vision, "codeformer", "CodeFormer face restorer", &["position_emb", "ft_layers.0.self_attn.in_proj_weight", "quantize.embedding.weight"]).of_kind(Kind::Upscaler),
     Rule::new(Domain::Diffusion, "textual-inversion-sdxl", "textual inversion for Stable Diffusion XL", &["clip_l:2", "clip_g:2"]).of_kind(Kind::Embedding).facts(&[("vectors", "clip_l[0]")]),
     Rule::new(Domain::Diffusion, "textual-inversion", "textual inversion", &["emb_params:2 | string_to_param.*:2"]).of_kind(Kind::Embedding)
         .variants(&[("Stable Diffusion 1", "stable-diffusion-v1/textual-inversion", &["emb_params[1]=768 | string_to_param.*[1]=768"]), ("Stable Diffusion 2", "", &["emb_params[1]=1024 | string_to_param.*[1]=1024"]), ("bigG", "", &["emb_params[1]=1280"])])

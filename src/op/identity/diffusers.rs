@@ -168,8 +168,6 @@ pub(super) const RULES: &[Rule] = &[
     rule("mochi", "Mochi", &["pos_frequencies", "time_embed.pooler.to_kv.weight"]).facts(SIZE),
     rule("lumina2", "Lumina 2", &["time_caption_embed.timestep_embedder.linear_1.weight", "noise_refiner.0.attn.norm_q.weight", "x_embedder.weight[0]=2304"])
         .variants(&[("lumina-image-2.0", "lumina-2", &[])]).facts(SIZE),
-    rule("z-image", "Z-Image", &["all_x_embedder.2-1.weight", "cap_pad_token"]).facts(SIZE),
-    rule("kandinsky5", "Kandinsky 5", &["visual_transformer_blocks.0.cross_attention.key_norm.weight"]),
     rule("cosmos", "Cosmos", &["time_embed.t_embedder.linear_1.weight", "transformer_blocks.0.norm1.linear_1.weight", "patch_embed.proj.weight:2"]).facts(SIZE),
     rule("stable-audio", "Stable Audio", &["cross_attention_proj.0.weight", "preprocess_conv.weight", "timestep_proj.0.weight"]).facts(SIZE),
     rule("dit", "DiT", &["transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"]).facts(SIZE),

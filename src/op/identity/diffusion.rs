@@ -262,6 +262,7 @@ pub(super) const RULES: &[Rule] = &[
                              "img_in.weight"])
         .variants(FLUX).facts(STREAMS),
     rule("mochi", "Mochi", &["t5_yproj.weight"]).facts(&[("layers", "#blocks.")]),
+    rule("minimax-h3", "MiniMax H3", &["video_patch_proj.weight", "audio_patch_proj.weight"]),
     rule("ltx-av", "LTX-AV", &["adaln_single.emb.timestep_embedder.linear_1.bias", "audio_adaln_single.linear.weight"])
         .facts(TRANSFORMER_BLOCKS),
     rule("ltx-video", "LTX-Video", &["adaln_single.emb.timestep_embedder.linear_1.bias", "!pos_embed.proj.bias"])
@@ -334,6 +335,9 @@ pub(super) const RULES: &[Rule] = &[
         ])
         .facts(&[("layers", "#visual_transformer_blocks."), ("hidden_size", "visual_embeddings.in_layer.weight[0]")]),
     rule("ernie-image", "ERNIE-Image", &["layers.0.mlp.linear_fc2.weight", "text_proj.weight | x_embedder.proj.weight"]),
+    rule("sensenova", "SenseNova", &["fm_modules.vision_model_mot_gen.embeddings.patch_embedding.weight"]),
+    rule("joyimage", "JoyImage", &["img_in.weight:5", "double_blocks.0.attn.img_attn_qkv.weight"]).facts(STREAMS),
+    rule("yue2", "YuE2", &["vae2llm.weight", "llm2vae.weight"]),
     rule("svd", "Stable Video Diffusion", &["input_blocks.0.0.weight", "input_blocks.1.0.time_stack.*"]).variants(SVD).facts(UNET),
     rule("sd-x4-upscaler", "Stable Diffusion x4 upscaler", &["input_blocks.0.0.weight[0]=256", "input_blocks.0.0.weight[1]=7"]).facts(UNET),
     rule("lotus", "Lotus", &["input_blocks.0.0.weight[0]=320", "label_emb.0.0.weight[1]=4"]).facts(UNET),
@@ -342,6 +346,23 @@ pub(super) const RULES: &[Rule] = &[
         .variants(&[("refiner", "stable-diffusion-xl-v1-refiner", &[])]).facts(UNET),
     rule("sdxl", "Stable Diffusion XL", &["input_blocks.0.0.weight[0]=320", CONTEXT_2048]).variants(SDXL).facts(UNET),
     rule("sd2", "Stable Diffusion 2", &["input_blocks.0.0.weight[0]=320", CONTEXT_1024]).variants(SD2).facts(UNET),
+];
+
+/// Source: ComfyUI_IPAdapter_plus, `IPAdapterPlus.py` (`ipadapter_execute`).
+const IP_ADAPTER: &[Variant] = &[
+    (
+        "faceid plus",
+        "",
+        &[
+            "ip_adapter.0.to_q_lora.down.weight",
+            "image_proj.perceiver_resampler.proj_in.weight",
+        ],
+    ),
+    ("faceid", "", &["ip_adapter.0.to_q_lora.down.weight"]),
+    ("full face", "", &["image_proj.proj.3.weight"]),
+    ("portrait", "", &["image_proj.proj.2.weight"]),
+    ("plus", "", &["image_proj.latents"]),
+    ("plain", "", &["image_proj.proj.weight"]),
 ];
 
 /// What steers a diffusion model, or is a part of one.
@@ -363,8 +384,10 @@ pub(super) const CONTROLS: &[Rule] = &[
                                                        "!conv_in.weight"]).of_kind(Kind::MotionModule)
         .facts(&[("frames", "mid_block.motion_modules.0.transformer_blocks.0.pos_embed.pe[1] | \
                              down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.pos_encoder.pe[1]")]),
-    rule("ip-adapter", "IP-Adapter", &["ip_adapter.1.to_k_ip.weight", "image_proj.*"]).of_kind(Kind::IpAdapter)
+    rule("ip-adapter", "IP-Adapter", &["ip_adapter.1.to_k_ip.weight", "image_proj.*"]).of_kind(Kind::IpAdapter).variants(IP_ADAPTER)
         .facts(&[("context_dimension", "ip_adapter.1.to_k_ip.weight[1]")]),
+    rule("ip-adapter", "IP-Adapter for FLUX.1", &["double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight", "ip_adapter_proj_model.proj.weight"]).of_kind(Kind::IpAdapter)
+        .variants(&[("flux", "", &[])]).facts(&[("context_dimension", "double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight[1]")]),
     rule("flux-redux", "FLUX.1 Redux", &["redux_up.weight", "redux_down.weight"]).of_kind(Kind::StyleModel),
     rule("gligen", "GLIGEN", &["position_net.null_positive_feature", "position_net.linears.0.weight"]).of_kind(Kind::Gligen),
 ];

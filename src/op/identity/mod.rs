@@ -17,6 +17,8 @@ pub mod parameters;
 mod parts;
 mod rule;
 pub mod training;
+mod upscale;
+mod vision;
 
 pub use parameters::Parameters;
 
@@ -191,6 +193,8 @@ pub struct Component {
     pub variant: Option<&'static str>,
     /// ModelSpec's name for it.
     pub architecture: Option<&'static str>,
+    /// What its rule asks, in the words of the tables.
+    pub rule: &'static [&'static str],
     /// What stands before the names of its tensors.
     pub prefix: String,
     /// How many tensors stand there.
@@ -242,6 +246,26 @@ pub struct Nearest {
     pub name: &'static str,
     /// The tests that failed, in the words of the table.
     pub lacks: Vec<String>,
+}
+
+/// One rule of the tables: what can be recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What it is for.
+    pub kind: Kind,
+    /// A short stable word.
+    pub family: &'static str,
+    /// As people call it.
+    pub name: &'static str,
+    /// What it asks, in the words of the tables.
+    pub rule: &'static [&'static str],
+    /// What may be told apart within the family.
+    pub variants: Vec<&'static str>,
+}
+
+/// All that names and shapes tell, in the order in which it is tried.
+pub fn known() -> Vec<Known> {
+    parts::rules().map(Known::of).collect()
 }
 
 /// Says what `checkpoint` is. `beside`: the small files that lie with it.

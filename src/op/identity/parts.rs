@@ -2,9 +2,10 @@
 
 use super::names::Names;
 use super::rule::{Place, Rule};
-use super::{Component, Domain, Evidence, Fact, Identity, Kind, Nearest};
-use super::{classic, diffusers, diffusion, language};
+use super::{Component, Domain, Evidence, Fact, Identity, Kind, Known, Nearest};
+use super::{classic, diffusers, diffusion, language, upscale, vision};
 use crate::model::{Checkpoint, Tensor};
+use std::cmp::Reverse;
 
 /// One table and where its models stand.
 struct Table {
@@ -30,10 +31,16 @@ const TABLES: &[Table] = &[
         is_repeated: true,
     },
     Table {
+        rules: vision::RULES,
+        prefixes: classic::PREFIXES,
+        is_repeated: true,
+    },
+    Table {
         rules: language::RULES,
         prefixes: language::PREFIXES,
         is_repeated: false,
     },
+    table(upscale::RULES, classic::PART_PREFIXES),
     Table {
         rules: classic::PARTS,
         prefixes: classic::PART_PREFIXES,
@@ -76,6 +83,23 @@ const fn table(rules: &'static [Rule], prefixes: &'static [&'static str]) -> Tab
     }
 }
 
+/// All rules, in the order of the tables.
+pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
+    TABLES.iter().flat_map(|table| table.rules)
+}
+
+impl Known {
+    pub(super) fn of(rule: &'static Rule) -> Known {
+        Known {
+            kind: rule.kind,
+            family: rule.family,
+            name: rule.name,
+            rule: rule.tests,
+            variants: rule.variants.iter().map(|(name, _, _)| *name).collect(),
+        }
+    }
+}
+
 /// What stands before every name: the root of a training checkpoint, a trainer's wrapper.
 pub(super) fn outer_prefix(checkpoint: &Checkpoint, names: &Names<'_>) -> String {
     let mut outer = match &checkpoint.root {
@@ -102,6 +126,13 @@ pub(super) fn find(names: &Names<'_>, outer: &str) -> Vec<Component> {
                 continue;
             }
             if let Some(component) = first(table.rules, names, prefix) {
+                // A text encoder that is a language model is not both.
+                let is_within = |whole: &Component| {
+                    whole.family == component.family && component.prefix.starts_with(&whole.prefix)
+                };
+                if found.iter().any(is_within) {
+                    continue;
+                }
                 found.push(component);
                 if !table.is_repeated {
                     break;
@@ -160,6 +191,7 @@ fn first(rules: &'static [Rule], names: &Names<'_>, prefix: String) -> Option<Co
         name: rule.name,
         variant: variant.map(|(name, _, _)| *name),
         architecture: variant.map(|(_, id, _)| *id).filter(|id| !id.is_empty()),
+        rule: rule.tests,
         tensors: below.len() as u64,
         elements: elements.fold(0, u64::saturating_add),
         facts,
@@ -277,37 +309,31 @@ pub(super) fn add_training(identity: &mut Identity, checkpoint: &Checkpoint) {
     identity.evidence.push(Evidence::of_key(key, says));
 }
 
-/// The rule of which most holds, if any of it does.
+/// The rule of which most holds, if any of it does. Of two that are as near, a model is likelier
+/// than what steers one.
 pub(super) fn nearest(names: &Names<'_>, outer: &str) -> Option<Nearest> {
-    let mut best: Option<(usize, usize, &Rule, String)> = None;
+    let mut best: Option<((usize, Reverse<usize>, bool), &Rule, String)> = None;
     for table in TABLES {
         for prefix in table.prefixes {
             let prefix = format!("{outer}{prefix}");
             if names.below(&prefix).is_empty() {
                 continue;
             }
+            let place = Place {
+                names,
+                prefix: &prefix,
+            };
             for rule in table.rules {
-                let place = Place {
-                    names,
-                    prefix: &prefix,
-                };
-                let mut evidence = Vec::new();
-                let failed = rule.tests.iter();
-                let failed = failed
-                    .filter(|test| !place.test(test, &mut evidence))
-                    .count();
-                // That something is absent is no likeness.
-                let held = evidence.len();
-                let is_better = best
-                    .as_ref()
-                    .is_none_or(|(most, fewest, _, _)| (held, *fewest) > (*most, failed));
+                let (held, failed) = likeness(rule, place);
+                let rank = (held, Reverse(failed), rule.kind == Kind::Model);
+                let is_better = best.as_ref().is_none_or(|(other, _, _)| rank > *other);
                 if held > 0 && is_better {
-                    best = Some((held, failed, rule, prefix.clone()));
+                    best = Some((rank, rule, prefix.clone()));
                 }
             }
         }
     }
-    let (_, _, rule, prefix) = best?;
+    let (_, rule, prefix) = best?;
     let place = Place {
         names,
         prefix: &prefix,
@@ -320,4 +346,20 @@ pub(super) fn nearest(names: &Names<'_>, outer: &str) -> Option<Nearest> {
         name: rule.name,
         lacks: failed.map(|test| (*test).to_owned()).collect(),
     })
+}
+
+/// How much of a rule holds, and how many of its tests do not. A size says twice as much as a
+/// name, and that something is absent says nothing.
+fn likeness(rule: &Rule, place: Place<'_>) -> (usize, usize) {
+    let (mut held, mut failed) = (0, 0);
+    for test in rule.tests {
+        let mut evidence = Vec::new();
+        match place.test(test, &mut evidence) {
+            true if evidence.is_empty() => {}
+            true if test.contains('=') => held += 2,
+            true => held += 1,
+            false => failed += 1,
+        }
+    }
+    (held, failed)
 }
