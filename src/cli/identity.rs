@@ -325,9 +325,17 @@ fn with_architecture(mut text: String, identity: &Identity) -> String {
 /// A test of a table that failed, as people say it.
 fn spell(test: &str) -> String {
     let first = test.split(" | ").next().unwrap_or(test);
-    match (first.strip_prefix('!'), first.split_once('=')) {
-        (Some(name), _) => format!("has `{name}`"),
-        (None, Some((name, value))) => format!("`{name}` is not {value}"),
+    if let Some(name) = first.strip_prefix('!') {
+        return format!("has `{name}`");
+    }
+    if let Some((name, least)) = first.split_once(">=") {
+        return format!("`{name}` is not {least} or more");
+    }
+    match (first.split_once('='), first.rsplit_once(':')) {
+        (Some((name, value)), _) => {
+            format!("`{name}` is not {}", value.replace(',', " or "))
+        }
+        (None, Some((name, rank))) => format!("`{name}` does not have {rank} dimensions"),
         (None, None) => format!("has no `{first}`"),
     }
 }

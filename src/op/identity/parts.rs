@@ -309,10 +309,13 @@ pub(super) fn add_training(identity: &mut Identity, checkpoint: &Checkpoint) {
     identity.evidence.push(Evidence::of_key(key, says));
 }
 
+/// How much of a rule holds, how little fails, and whether it is of a model.
+type Rank = (usize, Reverse<usize>, bool);
+
 /// The rule of which most holds, if any of it does. Of two that are as near, a model is likelier
 /// than what steers one.
 pub(super) fn nearest(names: &Names<'_>, outer: &str) -> Option<Nearest> {
-    let mut best: Option<((usize, Reverse<usize>, bool), &Rule, String)> = None;
+    let mut best: Option<(Rank, &Rule, String)> = None;
     for table in TABLES {
         for prefix in table.prefixes {
             let prefix = format!("{outer}{prefix}");
