@@ -160,20 +160,20 @@ fn count_groups<const M: usize>(path: Path, flags: &[u8], zeros: usize) -> u64 {
     run(path, Inlined(work))
 }
 
-/// How many of the groups of `of` elements of `width` bytes have at least `zeros` zeros.
-pub fn count_conforming(width: u32, bytes: &[u8], of: usize, zeros: usize) -> u64 {
-    let element = width as usize;
-    let groups = bytes.chunks_exact((of * element).max(1));
-    let conforms = |group: &&[u8]| {
-        let elements = group.chunks_exact(element);
-        elements.filter(|element| key(element) == 0).count() >= zeros
-    };
-    groups.filter(conforms).count() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How many of the groups of `of` elements of `width` bytes have at least `zeros` zeros.
+    fn count_conforming(width: u32, bytes: &[u8], of: usize, zeros: usize) -> u64 {
+        let element = width as usize;
+        let groups = bytes.chunks_exact((of * element).max(1));
+        let conforms = |group: &&[u8]| {
+            let elements = group.chunks_exact(element);
+            elements.filter(|element| key(element) == 0).count() >= zeros
+        };
+        groups.filter(conforms).count() as u64
+    }
 
     fn bytes(width: usize) -> Vec<u8> {
         let random =

@@ -26,12 +26,15 @@ pub(super) fn by_norm(tensor: &Tensor, axis: usize, count: u64, norm: Norm) -> R
     }
     let inner: u64 = dimensions[axis + 1..].iter().product();
     let mut sums = vec![Slice::default(); slices as usize];
-    for_each_run(tensor, slices, inner, |slice, values| {
-        let slice = &mut sums[slice as usize];
+    let sums_of = &mut sums;
+    for_each_run(tensor, slices, inner, |first, values| {
+        let slices = &mut sums_of[first as usize..];
         match norm {
-            Norm::L1 => slice.add(values, |norm, value| norm + value.abs()),
-            Norm::L2 => slice.add(values, |norm, value| norm + value * value),
-            Norm::Max => slice.add(values, |norm, value| largest(norm, value.abs())),
+            Norm::L1 => add(slices, inner, values, |norm, value| norm + value.abs()),
+            Norm::L2 => add(slices, inner, values, |norm, value| norm + value * value),
+            Norm::Max => add(slices, inner, values, |norm, value| {
+                largest(norm, value.abs())
+            }),
         }
     })?;
     let mut order: Vec<usize> = (0..sums.len()).collect();
@@ -74,15 +77,32 @@ struct Slice {
 }
 
 impl Slice {
-    #[inline]
-    fn add(&mut self, values: &[[u8; 8]], norm: impl Fn(f64, f64) -> f64) {
-        for word in values {
-            let value = f64::from_le_bytes(*word);
-            let square = value * value;
-            self.zeros += u64::from(value == 0.0);
-            self.squares += if value.is_finite() { square } else { 0.0 };
-            self.norm = norm(self.norm, value);
-        }
+    #[inline(always)]
+    fn add(&mut self, word: [u8; 8], norm: impl Fn(f64, f64) -> f64) {
+        let value = f64::from_le_bytes(word);
+        let square = value * value;
+        self.zeros += u64::from(value == 0.0);
+        self.squares += if value.is_finite() { square } else { 0.0 };
+        self.norm = norm(self.norm, value);
+    }
+}
+
+/// Adds a run of values to the first of `slices`; where each slice has one neighbour only, to
+/// one after the other.
+#[inline(always)]
+fn add(
+    slices: &mut [Slice],
+    inner: u64,
+    values: &[[u8; 8]],
+    norm: impl Fn(f64, f64) -> f64 + Copy,
+) {
+    if inner <= 1 {
+        let pairs = slices.iter_mut().zip(values);
+        pairs.for_each(|(slice, word)| slice.add(*word, norm));
+    } else if let Some(first) = slices.first_mut() {
+        let mut slice = first.clone();
+        values.iter().for_each(|word| slice.add(*word, norm));
+        *first = slice;
     }
 }
 
@@ -95,7 +115,8 @@ fn largest(norm: f64, magnitude: f64) -> f64 {
 }
 
 /// Shows the elements to `work` in order, in runs that lie in one of `slices` of `inner`
-/// neighbours each: the slice, and `f64` values, little-endian.
+/// neighbours each: the slice, and `f64` values, little-endian. Where `inner` is 1, a run lies
+/// in one slice after the other, up to the last.
 fn for_each_run(
     tensor: &Tensor,
     slices: u64,
@@ -103,10 +124,12 @@ fn for_each_run(
     mut work: impl FnMut(u64, &[[u8; 8]]),
 ) -> Result<()> {
     let inner = inner.max(1);
+    let is_across = inner == 1;
+    let length = if is_across { slices } else { inner };
     let mut wide = Vec::new();
     let width = tensor.dtype.element_bytes().unwrap_or(1) as usize;
     // The slice at hand, and how many elements of its run are left.
-    let (mut slice, mut left) = (0, inner);
+    let (mut slice, mut left) = (0, length);
     for_each_chunk(tensor, CHUNK, |bytes| {
         wide.resize(bytes.len() / width * 8, 0);
         cast::cast(tensor.dtype, DType::F64, bytes, &mut wide)?;
@@ -119,9 +142,11 @@ fn for_each_run(
             work(slice, run);
             left -= run.len() as u64;
             values = rest;
+            slice += if is_across { run.len() as u64 } else { 0 };
             if left == 0 {
-                left = inner;
-                slice = if slice + 1 == slices { 0 } else { slice + 1 };
+                left = length;
+                slice += u64::from(!is_across);
+                slice = if slice == slices { 0 } else { slice };
             }
         }
         Ok(())
@@ -147,13 +172,15 @@ pub(super) fn groups(tensor: &Tensor, kept: u32, of: u64) -> Result<Outcome> {
     let (group, zeroed) = (of as usize, of as u32 - kept);
     let mut conforming = 0;
     let (mut before, mut after) = (Tally::default(), Tally::default());
-    let mut wide = Vec::new();
+    let (mut wide, mut flags) = (Vec::new(), Vec::new());
     let step = (CHUNK / of).max(1) * of;
     for_each_chunk(tensor, step, |bytes| {
         before += tally(tensor.dtype, bytes, &mut wide)?;
         zero::groups(Path::Fast, width, bytes, group, zeroed);
         after += tally(tensor.dtype, bytes, &mut wide)?;
-        conforming += zero::count_conforming(width, bytes, group, zeroed as usize);
+        flags.resize(bytes.len() / width as usize, 0);
+        zero::flags(Path::Fast, width, bytes, &mut flags);
+        conforming += zero::count_flagged(Path::Fast, &flags, group, zeroed as usize);
         Ok(())
     })?;
     Ok(Outcome {
