@@ -8,6 +8,7 @@ what must be recognised (from the configuration, not from us), then `name dtype 
 `{a-b}` in a name stands for each number.
 """
 
+import json
 import re
 from collections import OrderedDict
 
@@ -309,7 +310,15 @@ def diffusers_models():
         write("diffusers", name, source, expected, tensors)
 
 
+def gguf_architectures():
+    import gguf
+
+    names = sorted(set(gguf.MODEL_ARCH_NAMES.values()))
+    (folder("identity") / "gguf-architectures.json").write_text(json.dumps(names, indent=1) + "\n")
+
+
 def make():
+    gguf_architectures()
     transformers_models("language", LANGUAGE)
     transformers_models("classic", CLASSIC)
     diffusers_models()

@@ -1,112 +1,12 @@
-//! What GGUF's own keys say: the architecture and its numbers.
+//! What GGUF's own keys say, the architecture and its numbers, and what shapes say to that.
 //!
-//! Source: gguf-py, `constants.py` (`MODEL_ARCH_NAMES`, `Keys`).
+//! Source: gguf-py, `constants.py` (`Keys`, `TENSOR_NAMES`); llama.cpp, `llama_model::load_tensors`,
+//! for the shapes that it asks for.
 
-use super::{Domain, Evidence, Fact, Identity, Kind};
+use super::names::Names;
+use super::rule::{Measure, Place};
+use super::{Evidence, Fact, Identity, Kind, architectures};
 use crate::model::{Checkpoint, Value};
-
-/// Architectures under which families of the other tables are kept, with the family's name.
-const ARCHITECTURES: &[(&str, Domain, &str, &str)] = &[
-    (
-        "llama",
-        Domain::Language,
-        "llama",
-        "Llama or a model of its shape",
-    ),
-    ("llama4", Domain::Language, "llama4", "Llama 4"),
-    ("mistral3", Domain::Language, "mistral3", "Mistral 3"),
-    ("qwen", Domain::Language, "qwen", "Qwen"),
-    ("qwen2", Domain::Language, "qwen2", "Qwen2"),
-    ("qwen2moe", Domain::Language, "qwen2-moe", "Qwen2-MoE"),
-    (
-        "qwen2vl",
-        Domain::Language,
-        "qwen2-vl",
-        "Qwen2-VL or Qwen2.5-VL",
-    ),
-    ("qwen3", Domain::Language, "qwen3", "Qwen3"),
-    ("qwen3moe", Domain::Language, "qwen3-moe", "Qwen3-MoE"),
-    ("qwen3next", Domain::Language, "qwen3-next", "Qwen3-Next"),
-    ("qwen3vl", Domain::Language, "qwen3-vl", "Qwen3-VL"),
-    ("qwen3vlmoe", Domain::Language, "qwen3-vl", "Qwen3-VL MoE"),
-    ("gemma", Domain::Language, "gemma", "Gemma"),
-    ("gemma2", Domain::Language, "gemma2", "Gemma 2"),
-    ("gemma3", Domain::Language, "gemma3", "Gemma 3"),
-    ("gemma3n", Domain::Language, "gemma3n", "Gemma 3n"),
-    ("phi2", Domain::Language, "phi", "Phi"),
-    ("phi3", Domain::Language, "phi3", "Phi-3"),
-    ("phimoe", Domain::Language, "phi-moe", "Phi-3.5-MoE"),
-    ("gpt2", Domain::Language, "gpt2", "GPT-2"),
-    ("gptj", Domain::Language, "gpt-j", "GPT-J"),
-    (
-        "gptneox",
-        Domain::Language,
-        "gpt-neox",
-        "GPT-NeoX or Pythia",
-    ),
-    ("gpt-oss", Domain::Language, "gpt-oss", "gpt-oss"),
-    ("bloom", Domain::Language, "bloom", "BLOOM"),
-    ("falcon", Domain::Language, "falcon", "Falcon"),
-    ("mpt", Domain::Language, "mpt", "MPT"),
-    ("baichuan", Domain::Language, "baichuan", "Baichuan"),
-    ("starcoder", Domain::Language, "starcoder", "GPT-BigCode"),
-    ("starcoder2", Domain::Language, "starcoder2", "StarCoder2"),
-    ("stablelm", Domain::Language, "stablelm", "StableLM"),
-    ("command-r", Domain::Language, "command-r", "Command R"),
-    ("cohere2", Domain::Language, "command-r", "Command R7B or A"),
-    (
-        "deepseek2",
-        Domain::Language,
-        "deepseek-v2",
-        "DeepSeek V2, V3 or Kimi K2",
-    ),
-    ("chatglm", Domain::Language, "chatglm", "ChatGLM or GLM-4"),
-    ("glm4", Domain::Language, "glm4", "GLM-4"),
-    ("glm4moe", Domain::Language, "glm4-moe", "GLM-4 MoE"),
-    ("olmo", Domain::Language, "olmo", "OLMo"),
-    ("olmo2", Domain::Language, "olmo2", "OLMo 2"),
-    ("olmoe", Domain::Language, "olmoe", "OLMoE"),
-    ("granite", Domain::Language, "granite", "Granite"),
-    ("granitemoe", Domain::Language, "granite-moe", "Granite MoE"),
-    ("internlm2", Domain::Language, "internlm2", "InternLM2"),
-    ("exaone4", Domain::Language, "exaone4", "EXAONE 4"),
-    ("smollm3", Domain::Language, "smollm3", "SmolLM3"),
-    ("lfm2", Domain::Language, "lfm2", "LFM2"),
-    ("minimax-m2", Domain::Language, "minimax", "MiniMax"),
-    ("mamba", Domain::Language, "mamba", "Mamba"),
-    ("mamba2", Domain::Language, "mamba2", "Mamba-2"),
-    ("jamba", Domain::Language, "jamba", "Jamba"),
-    ("rwkv6", Domain::Language, "rwkv", "RWKV 6"),
-    ("rwkv7", Domain::Language, "rwkv", "RWKV 7"),
-    ("bert", Domain::Language, "bert", "BERT"),
-    ("nomic-bert", Domain::Language, "nomic-bert", "Nomic BERT"),
-    ("t5", Domain::Language, "t5", "T5"),
-    ("t5encoder", Domain::Language, "t5", "T5 encoder"),
-    ("whisper", Domain::Audio, "whisper", "Whisper"),
-    (
-        "clip",
-        Domain::Vision,
-        "clip-vision",
-        "vision part of a language model",
-    ),
-    ("flux", Domain::Diffusion, "flux", "FLUX.1"),
-    ("sd1", Domain::Diffusion, "sd1", "Stable Diffusion 1"),
-    ("sdxl", Domain::Diffusion, "sdxl", "Stable Diffusion XL"),
-    ("sd3", Domain::Diffusion, "sd3", "Stable Diffusion 3"),
-    ("aura", Domain::Diffusion, "auraflow", "AuraFlow"),
-    ("hidream", Domain::Diffusion, "hidream", "HiDream"),
-    (
-        "cosmos",
-        Domain::Diffusion,
-        "cosmos-predict2",
-        "Cosmos-Predict2",
-    ),
-    ("ltxv", Domain::Diffusion, "ltx-video", "LTX-Video"),
-    ("hyvid", Domain::Diffusion, "hunyuan-video", "HunyuanVideo"),
-    ("wan", Domain::Diffusion, "wan", "Wan"),
-    ("lumina2", Domain::Diffusion, "lumina2", "Lumina 2"),
-    ("qwen_image", Domain::Diffusion, "qwen-image", "Qwen-Image"),
-];
 
 /// Numbers by the ends of their keys.
 const NUMBERS: &[(&str, &str)] = &[
@@ -122,14 +22,31 @@ const NUMBERS: &[(&str, &str)] = &[
     ("expert_used_count", "experts_used"),
 ];
 
-/// Fills in what the metadata say, if they are GGUF's.
-pub(super) fn describe(identity: &mut Identity, checkpoint: &Checkpoint) {
-    let value = |key: &str| {
-        let found = checkpoint.metadata.iter().find(|(k, _)| k == key);
-        found.map(|(_, value)| value)
-    };
-    let kind = value("general.type").and_then(Value::as_text);
-    let Some(architecture) = value("general.architecture").and_then(Value::as_text) else {
+/// What the tensors of a language model prove.
+const SHAPES: &[Measure] = &[
+    ("layers", "#blk."),
+    (
+        "hidden_size",
+        "output_norm.weight[0] | token_embd_norm.weight[0] | token_embd.weight[1]",
+    ),
+    ("intermediate_size", "blk.0.ffn_down.weight[1]"),
+    ("vocabulary", "token_embd.weight[0]"),
+    (
+        "experts",
+        "blk.0.ffn_down_exps.weight[0] | blk.1.ffn_down_exps.weight[0] | blk.3.ffn_down_exps.weight[0]",
+    ),
+    ("query_size", "blk.0.attn_q.weight[0]"),
+    ("key_size", "blk.0.attn_k.weight[0]"),
+];
+
+/// What writers put where they know no architecture.
+const NO_ARCHITECTURE: [&str; 3] = ["", "unknown", "pig"];
+
+/// Fills in what the metadata say, if they are GGUF's, and what speaks against it.
+pub(super) fn describe(identity: &mut Identity, checkpoint: &Checkpoint, names: &Names<'_>) {
+    let kind = metadata(checkpoint, "general.type").and_then(Value::as_text);
+    let architecture = metadata(checkpoint, "general.architecture").and_then(Value::as_text);
+    let Some(architecture) = architecture else {
         // An importance matrix does not say of which architecture it is.
         if kind == Some("imatrix") {
             identity.kind = Kind::ImportanceMatrix;
@@ -139,17 +56,15 @@ pub(super) fn describe(identity: &mut Identity, checkpoint: &Checkpoint) {
         }
         return;
     };
-    let row = ARCHITECTURES.iter().find(|row| row.0 == architecture);
+    let evidence = Evidence::of_key("general.architecture", architecture);
+    identity.evidence.push(evidence);
+    let is_declared = !NO_ARCHITECTURE.contains(&architecture);
     // What the tensors have shown stays.
-    if identity.kind == Kind::Unknown {
-        identity.domain = row.map(|row| row.1);
-        identity.family = Some(row.map_or(architecture, |row| row.2).to_owned());
-        identity.name = Some(row.map_or(architecture, |row| row.3).to_owned());
-        identity.kind = match architecture {
-            "clip" => Kind::VisionEncoder,
-            "t5encoder" => Kind::TextEncoder,
-            _ => Kind::Model,
-        };
+    if identity.kind == Kind::Unknown && is_declared {
+        name_architecture(identity, architecture);
+        if kind.is_none_or(|kind| kind == "model") && is_whole(checkpoint) {
+            add_shapes(identity, names);
+        }
     }
     identity.kind = match kind {
         Some("adapter") => Kind::Adapter,
@@ -158,27 +73,109 @@ pub(super) fn describe(identity: &mut Identity, checkpoint: &Checkpoint) {
         _ if checkpoint.tensors.is_empty() => Kind::Vocabulary,
         _ => identity.kind,
     };
-    identity.architecture.get_or_insert(architecture.to_owned());
-    let evidence = Evidence::of_key("general.architecture", architecture);
-    identity.evidence.push(evidence);
+    if is_declared {
+        identity.architecture.get_or_insert(architecture.to_owned());
+    }
     add_numbers(identity, checkpoint, architecture);
+    check_heads(identity, checkpoint, architecture);
+}
+
+fn metadata<'a>(checkpoint: &'a Checkpoint, key: &str) -> Option<&'a Value> {
+    let found = checkpoint.metadata.iter().find(|(k, _)| k == key);
+    found.map(|(_, value)| value)
+}
+
+fn name_architecture(identity: &mut Identity, architecture: &str) {
+    let row = architectures::find(architecture);
+    identity.domain = row.map(|(domain, _)| domain);
+    identity.family = Some(row.map_or(architecture, |(_, row)| row.1).to_owned());
+    let name = row.map_or("a model of an architecture not known here", |(_, row)| {
+        row.2
+    });
+    identity.name = Some(name.to_owned());
+    identity.kind = match architecture {
+        "clip" => Kind::VisionEncoder,
+        "t5encoder" => Kind::TextEncoder,
+        _ => Kind::Model,
+    };
+}
+
+/// Whether all tensors are here: one part of a split model proves nothing about the rest.
+fn is_whole(checkpoint: &Checkpoint) -> bool {
+    let count = metadata(checkpoint, "split.tensors.count").and_then(Value::as_u64);
+    count.is_none_or(|count| count == checkpoint.tensors.len() as u64)
+}
+
+fn add_shapes(identity: &mut Identity, names: &Names<'_>) {
+    let place = Place { names, prefix: "" };
+    if place.measure("#blk.").is_none() {
+        return;
+    }
+    identity.facts = SHAPES
+        .iter()
+        .filter_map(|(name, measure)| {
+            Some(Fact {
+                name: (*name).to_owned(),
+                value: place.measure(measure)?,
+                is_proven: true,
+            })
+        })
+        .collect();
+}
+
+/// Rows of the first block's queries and keys against the declared heads. Where blocks differ in
+/// the size of their heads, or a head is made of two parts, one number says nothing.
+fn check_heads(identity: &mut Identity, checkpoint: &Checkpoint, architecture: &str) {
+    let number = |end: &str| {
+        let value = metadata(checkpoint, &format!("{architecture}.{end}"))?;
+        value.as_u64()
+    };
+    let fact = |name: &str| {
+        let found = identity.facts.iter().find(|fact| fact.name == name);
+        found.filter(|fact| fact.is_proven).map(|fact| fact.value)
+    };
+    let differs = ["attention.kv_lora_rank", "attention.key_length_swa"];
+    if differs.iter().any(|end| number(end).is_some()) {
+        return;
+    }
+    let dimension = number("attention.key_length").or_else(|| {
+        let heads = number("attention.head_count")?;
+        number("embedding_length")?.checked_div(heads)
+    });
+    let Some(dimension) = dimension else {
+        return;
+    };
+    let mut conflicts = Vec::new();
+    for (end, size, tensor) in [
+        ("attention.head_count", "query_size", "blk.0.attn_q.weight"),
+        ("attention.head_count_kv", "key_size", "blk.0.attn_k.weight"),
+    ] {
+        let (Some(heads), Some(rows)) = (number(end), fact(size)) else {
+            continue;
+        };
+        // Queries may have a gate of their own size beside them.
+        let allowed = heads.checked_mul(dimension);
+        let gated = allowed.and_then(|rows| rows.checked_mul(2));
+        let is_gated = size == "query_size" && gated == Some(rows);
+        if allowed != Some(rows) && !is_gated {
+            conflicts.push(format!(
+                "`{architecture}.{end}` says {heads} heads of {dimension}, but `{tensor}` has {rows} rows"
+            ));
+        }
+    }
+    identity.conflicts.append(&mut conflicts);
 }
 
 fn add_numbers(identity: &mut Identity, checkpoint: &Checkpoint, architecture: &str) {
     for (end, name) in NUMBERS {
         let key = format!("{architecture}.{end}");
-        let found = checkpoint.metadata.iter().find(|(k, _)| *k == key);
-        if let Some(value) = found.and_then(|(_, value)| value.as_u64()) {
+        if let Some(value) = metadata(checkpoint, &key).and_then(Value::as_u64) {
             identity.declare(name, value, &key);
         }
     }
-    let tokens = checkpoint
-        .metadata
-        .iter()
-        .find(|(key, _)| key == "tokenizer.ggml.tokens");
-    let count = match tokens {
-        Some((_, Value::Array(array))) => array.length,
-        Some((_, Value::List(items))) => items.len() as u64,
+    let count = match metadata(checkpoint, "tokenizer.ggml.tokens") {
+        Some(Value::Array(array)) => array.length,
+        Some(Value::List(items)) => items.len() as u64,
         _ => return,
     };
     identity.declare("vocabulary", count, "tokenizer.ggml.tokens");

@@ -6,6 +6,7 @@
 //! tensors cannot tell, and contradicted where they can.
 
 pub mod adapter;
+mod architectures;
 mod classic;
 mod declared;
 mod diffusers;
@@ -278,7 +279,7 @@ pub fn identify(checkpoint: &Checkpoint, beside: &Beside) -> Identity {
         let outer = parts::outer_prefix(checkpoint, &names);
         let components = parts::find(&names, &outer);
         parts::describe(&mut identity, components);
-        gguf::describe(&mut identity, checkpoint);
+        gguf::describe(&mut identity, checkpoint, &names);
         if identity.kind == Kind::Unknown {
             parts::describe_training(&mut identity, checkpoint, &names);
         }

@@ -1,5 +1,6 @@
 //! What checkpoints are: descriptions of real models must be recognised as what they are.
 
+mod gguf;
 mod parameters;
 
 use crate::support::{assert_none, files_below, short, testdata};
