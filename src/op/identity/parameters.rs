@@ -7,7 +7,7 @@
 
 use crate::dtype::DType;
 use crate::model::{Beside, Checkpoint, Tensor, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How many parameters there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,6 +168,8 @@ fn may_be_packed(tensor: &Tensor) -> bool {
 struct Scheme {
     method: Option<String>,
     bits: Option<u64>,
+    /// Bits of modules that have others than the rest, by their names: MLX's mixtures.
+    modules: HashMap<String, u64>,
 }
 
 impl Scheme {
@@ -191,9 +193,20 @@ impl Scheme {
         let number = |key: &str| quantization.get(key)?.as_u64();
         let bits = number("bits").or_else(|| number("w_bit")).or_else(group);
         let method = quantization.get("quant_method").and_then(Value::as_text);
+        let is_sane = |bits: &u64| (1..=32).contains(bits);
+        let mut modules = HashMap::new();
+        if let Value::Map(entries) = quantization {
+            for (module, value) in entries {
+                let bits = value.get("bits").and_then(Value::as_u64);
+                if let Some(bits) = bits.filter(is_sane) {
+                    modules.insert(module.clone(), bits);
+                }
+            }
+        }
         Scheme {
             method: method.map(str::to_owned),
-            bits: bits.filter(|bits| (1..=32).contains(bits)),
+            bits: bits.filter(is_sane),
+            modules,
         }
     }
 
@@ -214,14 +227,19 @@ impl Scheme {
                 .any(|last| has(last))
         };
         match last {
-            "qweight" => return self.packed(tensor, "qweight"),
-            "weight_packed" => return self.packed(tensor, "weight_packed"),
+            "qweight" | "weight_packed" => return self.packed(tensor, stem, last),
             "qzeros" | "g_idx" if has("qweight") => return Meaning::Auxiliary(SCALES),
+            // SVDQuant, as Nunchaku stores it.
+            "wscales" | "wtscale" | "wcscales" | "smooth_factor" | "smooth_factor_orig"
+                if has("qweight") =>
+            {
+                return Meaning::Auxiliary(SCALES);
+            }
             "scales" if has_weight() => return Meaning::Auxiliary(SCALES),
             // MLX: scales and biases beside packed weights.
             "biases" if has("scales") && has("weight") => return Meaning::Auxiliary(SCALES),
             "weight" if tensor.dtype == DType::U32 && has("scales") => {
-                return self.packed(tensor, "weight");
+                return self.packed(tensor, stem, "weight");
             }
             "weight"
                 if tensor.dtype == DType::U8
@@ -263,15 +281,16 @@ impl Scheme {
 
     /// Integers that hold several values each. Without a configuration they hold 4 bits, as
     /// nearly all do.
-    fn packed(&self, tensor: &Tensor, what: &str) -> Meaning {
+    fn packed(&self, tensor: &Tensor, module: &str, what: &str) -> Meaning {
         let width = 8 * u64::from(tensor.dtype.element_bytes().unwrap_or(4));
-        let bits = self.bits.unwrap_or(4).min(width);
+        let declared = self.modules.get(module).copied().or(self.bits);
+        let bits = declared.unwrap_or(4).min(width);
         let method = self.method.as_deref().unwrap_or(match what {
             "qweight" => "GPTQ or AWQ",
             "weight_packed" => "compressed-tensors",
             _ => "MLX",
         });
-        let assumed = if self.bits.is_some() { "" } else { ", assumed" };
+        let assumed = if declared.is_some() { "" } else { ", assumed" };
         // A count of bits that does not divide the width leaves some unused in GPTQ's rows and
         // none in compressed-tensors'; both come out right over whole tensors.
         Meaning::Packed(

@@ -1,6 +1,7 @@
 //! What checkpoints are: descriptions of real models must be recognised as what they are.
 
 mod gguf;
+mod hostile;
 mod parameters;
 
 use crate::support::{assert_none, files_below, short, testdata};

@@ -75,3 +75,75 @@ fn quantised_weights_count_as_the_weights_they_stand_for() {
     ];
     assert_eq!(of("", plain), logical + 3);
 }
+
+/// MLX: `mlx.core.quantize` packs into U32 along the last axis; modules may have bits of their own.
+#[test]
+fn weights_of_mlx_count_by_the_bits_of_their_module() {
+    let tensors: &[(&str, &str, &[u64])] = &[
+        ("a.weight", "U32", &[4096, 512]),
+        ("a.scales", "BF16", &[4096, 64]),
+        ("a.biases", "BF16", &[4096, 64]),
+        ("b.weight", "U32", &[4096, 1024]),
+        ("b.scales", "BF16", &[4096, 64]),
+        ("b.biases", "BF16", &[4096, 64]),
+        ("norm.weight", "BF16", &[4096]),
+    ];
+    let config = r#"{"quantization": {"group_size": 64, "bits": 4, "b": {"group_size": 64, "bits": 8}, "c": false}}"#;
+    let logical = 2 * 4096 * 4096 + 4096;
+    assert_eq!(counted(config, tensors).1, logical);
+    let three: &[(&str, &str, &[u64])] = &[
+        ("a.weight", "U32", &[4096, 384]),
+        ("a.scales", "F16", &[4096, 64]),
+        ("a.biases", "F16", &[4096, 64]),
+    ];
+    let config = r#"{"quantization": {"group_size": 64, "bits": 3}}"#;
+    assert_eq!(counted(config, three).1, 4096 * 4096);
+    // Without packed weights a name like these is a parameter's.
+    let plain: &[(&str, &str, &[u64])] = &[("a.weight", "F16", &[8, 8]), ("a.biases", "U32", &[8])];
+    assert_eq!(counted("", plain).1, 72);
+}
+
+/// ComfyUI, `comfy/quant_ops.py` and `comfy/ops.py`: markers and scales beside each weight.
+#[test]
+fn weights_of_comfyui_count_without_their_markers() {
+    let logical = 4096 * 4096;
+    let float8: &[(&str, &str, &[u64])] = &[
+        ("a.weight", "F8_E4M3", &[4096, 4096]),
+        ("a.weight_scale", "F32", &[]),
+        ("a.input_scale", "F32", &[]),
+        ("a.comfy_quant", "U8", &[28]),
+    ];
+    assert_eq!(counted("", float8), (logical + 2 + 28, logical));
+    let scaled: &[(&str, &str, &[u64])] = &[
+        ("scaled_fp8", "F8_E4M3", &[2]),
+        ("a.weight", "F8_E4M3", &[4096, 4096]),
+        ("a.scale_weight", "F32", &[1]),
+        ("a.scale_input", "F32", &[1]),
+    ];
+    assert_eq!(counted("", scaled), (logical + 4, logical));
+    let float4: &[(&str, &str, &[u64])] = &[
+        ("a.weight", "U8", &[4096, 2048]),
+        ("a.weight_scale", "F8_E4M3", &[4096, 256]),
+        ("a.weight_scale_2", "F32", &[]),
+        ("a.comfy_quant", "U8", &[20]),
+    ];
+    assert_eq!(counted("", float4).1, logical);
+    let microscaled: &[(&str, &str, &[u64])] = &[
+        ("a.weight", "F8_E4M3", &[4096, 4096]),
+        ("a.weight_scale", "F8_E8M0", &[4096, 128]),
+    ];
+    assert_eq!(counted("", microscaled).1, logical);
+    let integers: &[(&str, &str, &[u64])] = &[
+        ("a.weight", "I8", &[4096, 4096]),
+        ("a.weight_scale", "F32", &[4096, 1]),
+    ];
+    assert_eq!(counted("", integers).1, logical);
+    let singular: &[(&str, &str, &[u64])] = &[
+        ("a.qweight", "I8", &[4096, 2048]),
+        ("a.wscales", "BF16", &[64, 4096]),
+        ("a.smooth_factor", "BF16", &[4096]),
+        ("a.proj_down", "BF16", &[4096, 32]),
+        ("a.proj_up", "BF16", &[4096, 32]),
+    ];
+    assert_eq!(counted("", singular).1, logical + 2 * 4096 * 32);
+}

@@ -259,12 +259,13 @@ struct Configuration {
     base_model: Option<String>,
     alpha: Option<f64>,
     is_rank_stabilised: bool,
-    /// Alphas of modules whose names match.
-    alphas: Vec<(regex::Regex, f64)>,
+    /// Alphas of modules whose names match, by patterns as PEFT's `get_pattern_key` has them.
+    alphas: Vec<(String, f64)>,
 }
 
-/// Bytes that one pattern of a configuration may compile to.
-const PATTERN: usize = 1 << 20;
+/// Bytes that one pattern of a configuration may compile to, and that matching it may cache: a
+/// dozen Unicode classes. Names of modules, which most patterns are, take 10 kB.
+const PATTERN: usize = 256 << 10;
 
 impl Configuration {
     fn read(checkpoint: &Checkpoint, beside: &Beside) -> Configuration {
@@ -292,28 +293,35 @@ impl Configuration {
         let Some(Value::Map(patterns)) = config.get("alpha_pattern") else {
             return;
         };
-        // As PEFT matches them: `get_pattern_key`.
         for (pattern, alpha) in patterns.iter().take(crate::limits::ADAPTER_PATTERNS) {
-            let anchored = format!("^(?:.*\\.)?(?:{pattern})$");
-            let compiled = regex::RegexBuilder::new(&anchored)
-                .size_limit(PATTERN)
-                .build();
-            if let (Ok(regex), Some(alpha)) = (compiled, number(alpha)) {
-                self.alphas.push((regex, alpha));
+            if let Some(alpha) = number(alpha) {
+                self.alphas.push((pattern.clone(), alpha));
             }
         }
     }
 
     fn apply(&self, adapter: &mut Adapter) {
         adapter.base_model = self.base_model.clone();
-        for pair in &mut adapter.pairs {
-            let module = names::plain(&pair.module);
-            let own = self
-                .alphas
-                .iter()
-                .find(|(pattern, _)| pattern.is_match(module));
+        let mut own: Vec<Option<f64>> = vec![None; adapter.pairs.len()];
+        // One at a time, so that a thousand take no more memory than one.
+        for (pattern, alpha) in &self.alphas {
+            let anchored = format!("^(?:.*\\.)?(?:{pattern})$");
+            let compiled = regex::RegexBuilder::new(&anchored)
+                .size_limit(PATTERN)
+                .dfa_size_limit(PATTERN)
+                .build();
+            let Ok(pattern) = compiled else {
+                continue;
+            };
+            for (own, pair) in own.iter_mut().zip(&adapter.pairs) {
+                if own.is_none() && pattern.is_match(names::plain(&pair.module)) {
+                    *own = Some(*alpha);
+                }
+            }
+        }
+        for (own, pair) in own.into_iter().zip(&mut adapter.pairs) {
             pair.scaling = Scaling {
-                alpha: own.map(|(_, alpha)| *alpha).or(self.alpha),
+                alpha: own.or(self.alpha),
                 is_rank_stabilised: self.is_rank_stabilised,
             };
         }
