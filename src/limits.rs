@@ -92,6 +92,10 @@ pub const DENSE: u64 = 16 << 30;
 /// Stored elements of a sparse tensor: their positions are held in memory (24 bytes each).
 pub const SPARSE_ELEMENTS: u64 = 16 << 20;
 
+/// Bytes of all scales and zero points by channel that are held in memory while a file with
+/// quantised tensors is written: 16 million channels.
+pub const QUANTIZATION: u64 = 256 << 20;
+
 /// Bytes of an index file (`*.index.json`): 500,000 entries take 60 MB.
 pub const INDEX: u64 = 256 << 20;
 

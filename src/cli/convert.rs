@@ -32,27 +32,27 @@ pub(crate) struct Args {
     /// The file to write, of the format that its extension says (`.safetensors`, `.gguf`, `.pt`, `.pth`, `.bin`, `.ckpt`, `.npz`, `.npy`); or a folder to write a safetensors file into; left out with `--in-place`, SRC
     #[arg(value_name = "DST", required_unless_present = "in_place")]
     target: Option<PathBuf>,
-    /// Sets an entry of the metadata; the type is one of GGUF's (`u32`, `f32`, `bool`, `str` ...)
-    /// or the one that the entry has; repeatable
-    #[arg(long, value_name = "KEY=VALUE[:TYPE]")]
-    metadata: Vec<String>,
-    /// Removes the entries of the metadata whose keys match; repeatable
-    #[arg(long, value_name = "GLOB")]
-    metadata_remove: Vec<String>,
-    /// Leave out tensors whose source name matches; repeatable
-    #[arg(long, value_name = "GLOB")]
-    drop: Vec<String>,
-    #[command(flatten)]
-    rules: RuleArgs,
-    /// Whose names the tensors get: for `.gguf` GGUF's where the architecture is known, otherwise their own
-    #[arg(long, value_name = "WHOSE", value_enum)]
-    names: Option<NamesArg>,
-    #[command(flatten)]
-    write: WriteArgs,
     #[command(flatten)]
     selection: SelectionArgs,
     #[command(flatten)]
     root: RootArgs,
+    /// Leave out tensors whose source name matches; repeatable
+    #[arg(long, value_name = "GLOB", help_heading = "Selection")]
+    drop: Vec<String>,
+    /// Whose names the tensors get: for `.gguf` GGUF's where the architecture is known, otherwise their own
+    #[arg(long, value_name = "WHOSE", value_enum, help_heading = transform::RULES)]
+    names: Option<NamesArg>,
+    #[command(flatten)]
+    rules: RuleArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+    /// Sets an entry of the metadata; the type is one of GGUF's (`u32`, `f32`, `bool`, `str` ...)
+    /// or the one that the entry has; repeatable
+    #[arg(long, value_name = "KEY=VALUE[:TYPE]", help_heading = "Metadata")]
+    metadata: Vec<String>,
+    /// Removes the entries of the metadata whose keys match; repeatable
+    #[arg(long, value_name = "GLOB", help_heading = "Metadata")]
+    metadata_remove: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {

@@ -1,6 +1,6 @@
 //! A whole checkpoint: an ordered list of tensors, and what else the file says.
 
-use super::{Bytes, Payload, Storage, Tensor, Value};
+use super::{Bytes, Payload, Quantization, Storage, Tensor, Value};
 use crate::dtype::DType;
 use crate::error::Place;
 use crate::io::ByteOrder;
@@ -315,6 +315,16 @@ struct Identity {
     order: ByteOrder,
     dimensions: Box<[u64]>,
     view: Option<(u64, Box<[u64]>)>,
+    quantization: Option<Box<Scales>>,
+}
+
+/// What the integers of a quantised tensor stand for.
+#[derive(PartialEq, Eq, Hash)]
+enum Scales {
+    /// The bits of the scale, the zero point.
+    Single(u64, i64),
+    /// Scales, zero points, axis.
+    Channels(Identity, Identity, u64),
 }
 
 /// A run of bytes: in which file, where the compressed stream starts if there is one, where in
@@ -335,12 +345,27 @@ impl Identity {
             } => (storage, Some((*first, strides.clone()))),
             _ => return None,
         };
+        let quantization = match tensor.quantization.as_deref() {
+            None => None,
+            Some(Quantization::PerTensor { scale, zero_point }) => {
+                Some(Scales::Single(scale.to_bits(), *zero_point))
+            }
+            Some(Quantization::PerChannel {
+                scales,
+                zero_points,
+                axis,
+            }) => {
+                let (scales, zero_points) = (Identity::of(scales)?, Identity::of(zero_points)?);
+                Some(Scales::Channels(scales, zero_points, *axis))
+            }
+        };
         Some(Identity {
             run: Identity::run(storage),
             dtype: tensor.dtype,
             order: storage.order,
             dimensions: tensor.shape.dimensions().into(),
             view,
+            quantization: quantization.map(Box::new),
         })
     }
 

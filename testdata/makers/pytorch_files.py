@@ -104,6 +104,30 @@ def make_flat(out):
     save_nameless(out / "flat.pt", flat)
     save_nameless(out / "flat-one.pt", {"single": torch.ones(3)})
     save_nameless(out / "flat-none.pt", {})
+    make_flat_quantized(out)
+
+
+def make_flat_quantized(out):
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(18))
+    scales, points = torch.tensor([0.1, 0.2, 0.3, 0.4]).double(), torch.tensor([0, -1, 2, 3])
+    float_points = torch.tensor([0.5, 1.5, 2.5, 3.5])
+    columns = torch.full((6,), 0.05).double()
+    by_channel = torch.quantize_per_channel(x, scales, points, 0, torch.qint8)
+    save_nameless(out / "flat-quantized.pt", {
+        "qint8": torch.quantize_per_tensor(x, 0.05, -3, torch.qint8),
+        "plain": torch.arange(3.0),
+        "channels": by_channel,
+        "channels.again": by_channel.detach(),
+        "quint8": torch.quantize_per_tensor(x, 0.1, 128, torch.quint8),
+        "columns": torch.quantize_per_channel(x, columns, torch.full((6,), 100), 1, torch.quint8),
+        "qint32": torch.quantize_per_tensor(x, 1e-3, -70000, torch.qint32),
+        "float_points": torch.quantize_per_channel(x, scales.float(), float_points.clone(), 0, torch.quint8),
+        "quint4x2": torch.quantize_per_channel(x, scales.float(), float_points.clone(), 0, torch.quint4x2),
+        "quint4x2.single": torch.quantize_per_tensor(x, 0.5, 8, torch.quint4x2),
+        "quint2x4": torch.quantize_per_channel(x[:, :4].contiguous(), scales.float(), float_points.clone(), 0, torch.quint2x4),
+        "empty": torch.quantize_per_tensor(torch.zeros(0, 3), 0.1, 0, torch.qint8),
+        "scalar": torch.quantize_per_tensor(torch.tensor(1.5), 0.5, 0, torch.qint8),
+    })
 
 
 def make_parameters(out):

@@ -1,15 +1,17 @@
 //! Written files against those of the libraries that own the formats.
 
 use crate::support::{assert_none, mismatches, testdata};
+use ckpt::DType;
 use ckpt::format::{self, WriteOptions};
 use ckpt::io::SinkOptions;
-use ckpt::model::{Checkpoint, Tensor};
+use ckpt::model::{Checkpoint, Payload, Quantization, Shape, Storage, Tensor};
 use ckpt::op::convert::{Options, Tied, convert};
 use ckpt::op::verify::verify;
 use ckpt::parallel::Silent;
 use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 /// Writes `checkpoint` as it is read, whatever the target holds of it.
 fn write(checkpoint: Checkpoint, target: &Path) -> ckpt::Result<Checkpoint> {
@@ -42,7 +44,7 @@ fn write(checkpoint: Checkpoint, target: &Path) -> ckpt::Result<Checkpoint> {
 #[test]
 fn a_flat_dict_is_written_as_torch_does() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["flat", "flat-one", "flat-none"] {
+    for name in ["flat", "flat-one", "flat-none", "flat-quantized"] {
         let path = testdata("pytorch").join(format!("{name}.pt"));
         let target = folder.path().join("ours.pt");
         write(format::open(&path).unwrap(), &target).unwrap();
@@ -91,6 +93,9 @@ fn the_library_that_owns_a_format_reads_what_is_written() {
     let mut failures = Vec::new();
     for (source, extension) in [
         ("pytorch/flat.pt", "pt"),
+        ("pytorch/flat-quantized.pt", "pt"),
+        ("pytorch/quantized.pt", "pt"),
+        ("pytorch/quantized-4bit.pt", "pt"),
         ("pytorch/training.pt", "bin"),
         ("pytorch/strides.pt", "pt"),
         ("pytorch/shared.pt", "pt"),
@@ -130,4 +135,38 @@ fn the_library_that_owns_a_format_reads_what_is_written() {
         }
     }
     assert_none("files that their library reads differently", &failures);
+}
+
+/// A view of one value may claim any number of channels; the claim is checked before it is read.
+#[test]
+fn more_scales_than_are_held_in_memory_are_refused() {
+    let channels = (1u64 << 24) + 1;
+    let one = |dtype: DType| {
+        let payload = Payload::Strided {
+            storage: Storage::inline([0; 8]),
+            first: 0,
+            strides: [0].into(),
+        };
+        Box::new(Tensor::new(
+            "one",
+            dtype,
+            Shape::new([channels]).unwrap(),
+            payload,
+        ))
+    };
+    let mut tensor = *one(DType::QI8);
+    tensor.quantization = Some(Arc::new(Quantization::PerChannel {
+        scales: one(DType::F64),
+        zero_points: one(DType::I64),
+        axis: 0,
+    }));
+    let checkpoint = Checkpoint {
+        tensors: vec![tensor],
+        ..Checkpoint::default()
+    };
+    let error = format::plan(&checkpoint, "x.pt".as_ref(), &Default::default()).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "scales and zero points take 268435472 bytes; the limit is 268435456"
+    );
 }

@@ -2,10 +2,11 @@
 
 use crate::support::testdata;
 use ckpt::format;
-use ckpt::model::{Checkpoint, Payload, Shape, Storage};
-use ckpt::op::convert::{Converted, Options, Reason, Scaling, Tied, convert};
+use ckpt::model::{Checkpoint, Payload, Quantization, Shape, Storage};
+use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied, convert};
 use ckpt::stream::Reader;
 use ckpt::{DType, Tensor};
+use std::sync::Arc;
 
 fn converted(file: &str, dtype: Option<DType>, tied: Tied) -> Converted {
     let checkpoint = format::open(&testdata(file)).unwrap();
@@ -61,6 +62,75 @@ fn quantised_tensors_become_integers_with_scale_and_zero_point() {
         bytes(&converted, "channels_unsigned.axis"),
         1i64.to_le_bytes()
     );
+}
+
+#[test]
+fn quantised_tensors_stay_where_the_target_has_them() {
+    let holds = format::dtypes_of_target("x.pt".as_ref()).unwrap();
+    let options = Options {
+        holds,
+        ..Default::default()
+    };
+    for (file, count) in [("quantized.pt", 6), ("quantized-4bit.pt", 3)] {
+        let source = format::open(&testdata("pytorch").join(file)).unwrap();
+        let dtypes: Vec<DType> = source.tensors.iter().map(|tensor| tensor.dtype).collect();
+        let converted = convert(source, &options).unwrap();
+        let found = converted.checkpoint.tensors.iter();
+        let found: Vec<DType> = found.map(|tensor| tensor.dtype).collect();
+        assert_eq!((found.len(), found), (count, dtypes), "{file}");
+        let is_kept = |change: &Change| change.reason == Reason::Kept;
+        assert!(converted.changes.iter().all(is_kept), "{file}");
+    }
+}
+
+/// PyTorch gives the rows of such tensors whole bytes, but packs them without gaps.
+#[test]
+fn four_bit_rows_that_end_within_a_byte_become_integers() {
+    let stored = Payload::Stored(Storage::inline([0x21, 0x43, 0x65]));
+    let mut packed = Tensor::new("w", DType::QU4x2, Shape::new([2, 3]).unwrap(), stored);
+    packed.quantization = Some(Arc::new(Quantization::PerTensor {
+        scale: 0.5,
+        zero_point: 8,
+    }));
+    let checkpoint = Checkpoint {
+        tensors: vec![packed],
+        ..Checkpoint::default()
+    };
+    let options = Options {
+        holds: format::dtypes_of_target("x.pt".as_ref()).unwrap(),
+        ..Default::default()
+    };
+    let error = format::plan(&checkpoint, "x.pt".as_ref(), &Default::default()).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "rows of QU4X2 [2, 3] do not fill whole bytes"
+    );
+    let converted = convert(checkpoint, &options).unwrap();
+    assert_eq!(bytes(&converted, "w"), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(bytes(&converted, "w.scale"), 0.5f64.to_le_bytes());
+}
+
+/// The same integers may stand for other numbers.
+#[test]
+fn quantised_tensors_of_other_scales_are_not_tied() {
+    let source = format::open(&testdata("pytorch/flat-quantized.pt")).unwrap();
+    let stored = source.tensor("qint8").unwrap();
+    let tensor = |name: &str, scale| Tensor {
+        name: name.to_owned(),
+        quantization: Some(Arc::new(Quantization::PerTensor {
+            scale,
+            zero_point: 0,
+        })),
+        ..stored.clone()
+    };
+    let mut checkpoint = Checkpoint {
+        tensors: vec![tensor("a", 0.5), tensor("b", 0.25), tensor("c", 0.5)],
+        ..Checkpoint::default()
+    };
+    checkpoint.mark_tied();
+    let ties = checkpoint.tensors.iter();
+    let ties: Vec<Option<&str>> = ties.map(|tensor| tensor.tied_to.as_deref()).collect();
+    assert_eq!(ties, [None, None, Some("a")]);
 }
 
 #[test]

@@ -49,38 +49,38 @@ pub(crate) struct Args {
     #[arg(value_name = "DST")]
     target: Option<PathBuf>,
     /// Whose checkpoint it is, where its contents do not say; `list` lists them
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "What is left out")]
     recipe: Option<String>,
     /// Tensors that stay, whatever else says; repeatable
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = "What is left out")]
     keep: Vec<String>,
     /// Tensors that go; repeatable
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = "What is left out")]
     drop: Vec<String>,
     /// Which copy of the weights, where there are two
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t = WeightsArg::Auto)]
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = WeightsArg::Auto, help_heading = "What is left out")]
     weights: WeightsArg,
     /// Also leave out counters that training kept: `num_batches_tracked`
-    #[arg(long)]
+    #[arg(long, help_heading = "What is left out")]
     drop_buffers: bool,
     /// Only this part, under the names that its own loaders expect: `unet`, `vae`,
     /// `text-encoder`, `lora`, ...; `list` lists those of SRC
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", help_heading = "What is left out")]
     component: Option<String>,
     /// Leave out layers and renumber the others: `20..24` is 20 to 23, as is `20..=23`; `3,5,7`;
     /// `decoder.layers:0..2` where there are several stacks; repeatable
-    #[arg(long, value_name = "[STACK:]LAYERS")]
+    #[arg(long, value_name = "[STACK:]LAYERS", help_heading = "What is left out")]
     drop_layers: Vec<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    root: RootArgs,
     #[command(flatten)]
     rules: RuleArgs,
     #[command(flatten)]
     zeroing: ZeroingArgs,
     #[command(flatten)]
     write: WriteArgs,
-    #[command(flatten)]
-    selection: SelectionArgs,
-    #[command(flatten)]
-    root: RootArgs,
 }
 
 /// What `--weights` takes.

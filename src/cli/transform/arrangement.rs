@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 
 /// How tensors are spread over files and lie in them.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = super::FILES)]
 pub(crate) struct ArrangementArgs {
     /// Split into shards of at most this much data, with an index: `5GB`, `512MiB`
     #[arg(long, value_name = "SIZE", value_parser = size, group = "sharded")]

@@ -35,50 +35,56 @@ use quantize::QuantizeArgs;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+/// Under which the flags of convert and prune stand in their help.
+const DTYPES: &str = "Dtypes";
+const FILES: &str = "Files";
+const SAFETY: &str = "Safety";
+pub(crate) const RULES: &str = "Names and rules";
+
 /// How the output is written.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct WriteArgs {
     /// The dtype for every floating tensor, such as `bf16` or `f8_e4m3`; integers and bools stay.
     /// `auto`: the smallest of F32, BF16 and F16 that holds every element of a tensor exactly
-    #[arg(long, value_name = "DTYPE", value_parser = target_dtype)]
+    #[arg(long, value_name = "DTYPE", value_parser = target_dtype, help_heading = DTYPES)]
     dtype: Option<Wanted>,
     #[command(flatten)]
     quantize: QuantizeArgs,
     /// What becomes of values too large for the dtype: by default infinite, or the largest value where it has no infinity
-    #[arg(long, value_name = "HOW", value_enum)]
+    #[arg(long, value_name = "HOW", value_enum, help_heading = DTYPES)]
     overflow: Option<OverflowArg>,
     /// Divide matrices that become 8-bit floats by a scale, kept beside them as `NAME_scale`; vectors keep their dtype
-    #[arg(long, requires = "dtype")]
+    #[arg(long, requires = "dtype", help_heading = DTYPES)]
     scale: bool,
     /// Weigh errors of the k-quants (Q2_K to Q6_K) by an importance matrix, as llama.cpp's `imatrix` makes it: `.dat` or GGUF
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = quantize::HEADING)]
     imatrix: Option<PathBuf>,
     /// What becomes of tensors that share their bytes; `content` also finds matrices that only have equal ones
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = TiedArg::Alias)]
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = TiedArg::Alias, help_heading = FILES)]
     tied: TiedArg,
     #[command(flatten)]
     arrangement: ArrangementArgs,
+    /// Leave the small files beside the weights behind (config, tokenizer, model card, licence)
+    #[arg(long, help_heading = FILES)]
+    weights_only: bool,
     /// Say what would be written, and write nothing
-    #[arg(long)]
+    #[arg(long, help_heading = SAFETY)]
     dry_run: bool,
     /// In the plan, every tensor a row of its own
-    #[arg(long, requires = "dry_run")]
+    #[arg(long, requires = "dry_run", help_heading = SAFETY)]
     flat: bool,
     /// Read the output back and compare every tensor before it gets its name; print how far each is from the source
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long, conflicts_with = "dry_run", help_heading = SAFETY)]
     verify: bool,
     /// Do not read the output back, which is done unasked where it takes the place of the source
-    #[arg(long, conflicts_with = "verify")]
+    #[arg(long, conflicts_with = "verify", help_heading = SAFETY)]
     no_verify: bool,
     /// Let the output take the place of the source, verified first; where only the metadata changes and there is room for it, the data stays as it lies
-    #[arg(long)]
+    #[arg(long, help_heading = SAFETY)]
     in_place: bool,
     /// Do not wait until the disk has the bytes
-    #[arg(long)]
+    #[arg(long, help_heading = SAFETY)]
     no_sync: bool,
-    /// Leave the small files beside the weights behind (config, tokenizer, model card, licence)
-    #[arg(long)]
-    weights_only: bool,
 }
 
 /// What `--dtype` takes.

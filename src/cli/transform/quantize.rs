@@ -4,9 +4,12 @@ use crate::cli::args::Global;
 use ckpt::op::convert::{Change, Converted, Reason};
 use ckpt::text::{escape, grouped, human_bytes};
 
+/// Under which its flags stand in the help.
+pub(super) const HEADING: &str = "Quantising (`--dtype` of blocks, and sizes)";
+
 /// How matrices become blocks.
 #[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "Quantising (`--dtype` of blocks, and sizes)")]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct QuantizeArgs {
     /// Output and token embeddings become what all other matrices become; without, they get what llama.cpp gives them (the output Q6_K or Q8_0)
     #[arg(long, requires = "dtype")]

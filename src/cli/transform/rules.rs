@@ -8,21 +8,24 @@ use ckpt::{Result, limits};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+/// Below the other flags of its heading.
+const LAST: usize = 1000;
+
 /// What becomes of which tensors.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct RuleArgs {
-    /// The dtype of tensors whose source name matches, or `keep` or `auto`; the first that matches
-    /// counts; repeatable
-    #[arg(long, value_name = "GLOB=DTYPE")]
-    dtype_for: Vec<String>,
     /// Change names, after everything else; `\1` or `$1` stands for the first group; repeatable
-    #[arg(long, value_name = "REGEX=REPLACEMENT")]
+    #[arg(long, value_name = "REGEX=REPLACEMENT", help_heading = super::RULES)]
     rename: Vec<String>,
     /// Rules in a file (TOML), after those above: `[[rule]]` with `match` (a glob or `re:...`) and
     /// `dtype`, `keep = true`, `drop = true` or `rename`; for `prune` also `sparsity = 0.5` or
     /// `structured = "2:4"`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = super::RULES)]
     rules: Option<PathBuf>,
+    /// The dtype of tensors whose source name matches, or `keep` or `auto`; the first that matches
+    /// counts; repeatable
+    #[arg(long, value_name = "GLOB=DTYPE", help_heading = super::DTYPES, display_order = LAST)]
+    dtype_for: Vec<String>,
 }
 
 impl RuleArgs {

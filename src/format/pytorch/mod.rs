@@ -18,7 +18,7 @@
 //! | `version` or `.data/version` | decimal |
 //! | `constants.pkl`, `code/` | TorchScript only; constants belong to the code and are not listed |
 //!
-//! `write.rs` and `pickler.rs` write the first of these, a flat dict of tensors; `storage.rs` finds storages, `rebuild.rs` gives the functions that rebuild tensors their
+//! `write.rs`, `pickler.rs` and `quantizer.rs` write the first of these, a flat dict of tensors; `storage.rs` finds storages, `rebuild.rs` gives the functions that rebuild tensors their
 //! meaning, `walk.rs` names what it meets. Sources: torch/serialization.py, torch/_utils.py,
 //! caffe2/serialize/inline_container.cc.
 
@@ -27,6 +27,7 @@ mod legacy;
 mod members;
 mod names;
 mod pickler;
+mod quantizer;
 mod rebuild;
 mod storage;
 mod tar;

@@ -3,6 +3,7 @@
 //! Protocol 2; every object but empty tuples is memoised when it is made, as Python's pickler
 //! does, and fetched from the memo when it occurs again.
 
+use super::quantizer::Quantizer;
 use std::collections::HashMap;
 
 /// Entries that are set at once: the pickler's `_BATCHSIZE`.
@@ -19,8 +20,10 @@ pub(super) struct Entry<'a> {
     pub(super) element: Element,
     /// Dimensions, outermost first, in PyTorch's elements.
     pub(super) size: &'a [u64],
-    /// Elements of the storage, or bytes where it has no type.
+    /// Elements of the storage, or bytes where it has no type or they are less than a byte.
     pub(super) storage_len: u64,
+    /// What its integers stand for, if it is quantised.
+    pub(super) quantizer: Option<&'a Quantizer>,
 }
 
 /// How PyTorch calls an element type.
@@ -76,12 +79,74 @@ enum Shared {
 struct Pickler {
     out: Vec<u8>,
     memo: HashMap<Shared, u32>,
+    /// Tensors of scales and zero points, by storage.
+    channels: HashMap<usize, u32>,
     memoized: u32,
 }
 
 impl Pickler {
     fn entry(&mut self, entry: &Entry<'_>) {
         self.text(entry.name);
+        match entry.quantizer {
+            Some(quantizer) => self.quantized(entry, quantizer),
+            None => self.plain(entry),
+        }
+    }
+
+    /// `_rebuild_qtensor(storage, 0, size, strides, (scheme, ...), False, OrderedDict())`.
+    ///
+    /// Whether zero points are floats does not show in the scheme. Source: torch/_tensor.py
+    /// (`_reduce_ex_internal`).
+    fn quantized(&mut self, entry: &Entry<'_>, quantizer: &Quantizer) {
+        let Element::Class(stem) = entry.element else {
+            return self.plain(entry);
+        };
+        self.shared(Shared::Global("torch._utils", "_rebuild_qtensor"));
+        self.out.push(b'(');
+        self.view(entry, Shared::StorageClass(stem));
+        match quantizer {
+            Quantizer::PerTensor { scale, zero_point } => {
+                self.shared(Shared::Global("torch", "per_tensor_affine"));
+                self.float(*scale);
+                self.integer(*zero_point);
+                self.out.push(0x87);
+            }
+            Quantizer::PerChannel { parts, count, axis } => {
+                self.out.push(b'(');
+                self.shared(Shared::Global("torch", "per_channel_affine"));
+                for (part, number) in parts.iter().zip(1usize..) {
+                    self.shared_plain(&Entry {
+                        name: "",
+                        storage: entry.storage.saturating_add(number),
+                        element: part.element,
+                        size: &[*count],
+                        storage_len: *count,
+                        quantizer: None,
+                    });
+                }
+                self.integer(*axis);
+                self.out.push(b't');
+            }
+        }
+        self.memoize();
+        self.no_hooks();
+        self.out.push(b't');
+        self.memoize();
+        self.out.push(b'R');
+        self.memoize();
+    }
+
+    /// Scales or zero points: other names of the tensor share them.
+    fn shared_plain(&mut self, entry: &Entry<'_>) {
+        if let Some(&at) = self.channels.get(&entry.storage) {
+            return self.numbered(at, b'h', b'j');
+        }
+        self.plain(entry);
+        let at = self.memoized.saturating_sub(1);
+        self.channels.insert(entry.storage, at);
+    }
+
+    fn plain(&mut self, entry: &Entry<'_>) {
         let (function, class) = match entry.element {
             Element::Class(stem) => ("_rebuild_tensor_v2", Shared::StorageClass(stem)),
             Element::Name(_) => {
@@ -91,21 +156,30 @@ impl Pickler {
         };
         self.shared(Shared::Global("torch._utils", function));
         self.out.push(b'(');
-        self.storage(entry, class);
-        self.integer(0);
-        self.tuple(entry.size.iter().copied());
-        self.tuple(strides(entry.size).into_iter());
-        // Needs no gradient; no hooks.
-        self.out.push(0x89);
-        self.shared(Shared::Global("collections", "OrderedDict"));
-        self.out.extend_from_slice(b")R");
-        self.memoize();
+        self.view(entry, class);
+        self.no_hooks();
         if let Element::Name(name) = entry.element {
             self.shared(Shared::Global("torch", name));
         }
         self.out.push(b't');
         self.memoize();
         self.out.push(b'R');
+        self.memoize();
+    }
+
+    /// Storage, first element, dimensions, strides.
+    fn view(&mut self, entry: &Entry<'_>, class: Shared) {
+        self.storage(entry, class);
+        self.integer(0u64);
+        self.tuple(entry.size.iter().copied());
+        self.tuple(strides(entry.size).into_iter());
+    }
+
+    /// Needs no gradient; no hooks.
+    fn no_hooks(&mut self) {
+        self.out.push(0x89);
+        self.shared(Shared::Global("collections", "OrderedDict"));
+        self.out.extend_from_slice(b")R");
         self.memoize();
     }
 
@@ -169,7 +243,13 @@ impl Pickler {
         self.memoize();
     }
 
-    fn integer(&mut self, number: u64) {
+    fn float(&mut self, number: f64) {
+        self.out.push(b'G');
+        self.out.extend_from_slice(&number.to_be_bytes());
+    }
+
+    fn integer(&mut self, number: impl Into<i128>) {
+        let number: i128 = number.into();
         if let Ok(byte) = u8::try_from(number) {
             self.out.extend_from_slice(&[b'K', byte]);
         } else if let Ok(short) = u16::try_from(number) {
@@ -181,11 +261,12 @@ impl Pickler {
         } else {
             // Two's complement, as short as it can be with its sign.
             let bytes = number.to_le_bytes();
-            let bits = u64::BITS.saturating_sub(number.leading_zeros()) as usize;
+            let magnitude = if number < 0 { !number } else { number };
+            let bits = i128::BITS.saturating_sub(magnitude.leading_zeros()) as usize;
             let len = (bits / 8).saturating_add(1);
             self.out.push(0x8a);
             self.out.extend(u8::try_from(len));
-            self.out.extend(bytes.iter().chain(&[0]).take(len));
+            self.out.extend(bytes.iter().take(len));
         }
     }
 
@@ -224,7 +305,7 @@ mod tests {
     #[test]
     fn integers_are_as_short_as_pythons() {
         assert_eq!(pickle(std::iter::empty()), b"\x80\x02}q\0.");
-        let of = |number| {
+        let of = |number: i128| {
             let mut pickler = Pickler::default();
             pickler.integer(number);
             pickler.out
@@ -234,7 +315,12 @@ mod tests {
         assert_eq!(of(0x7fff_ffff), b"J\xff\xff\xff\x7f");
         assert_eq!(of(0x8000_0000), b"\x8a\x05\0\0\0\x80\0");
         assert_eq!(of(1 << 40), b"\x8a\x06\0\0\0\0\0\x01");
-        assert_eq!(of(u64::MAX), b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\0");
+        let largest = i128::from(u64::MAX);
+        assert_eq!(of(largest), b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\0");
+        assert_eq!(of(-1), b"J\xff\xff\xff\xff");
+        assert_eq!(of(-0x8000_0000), b"J\0\0\0\x80");
+        assert_eq!(of(-0x8000_0001), b"\x8a\x05\xff\xff\xff\x7f\xff");
+        assert_eq!(of(-1 << 39), b"\x8a\x05\0\0\0\0\x80");
     }
 
     // torch.save of 1000 and of 1001 tensors: batches of a thousand, the last may be empty.
@@ -247,6 +333,7 @@ mod tests {
                 element: Element::Class("Float"),
                 size: &[],
                 storage_len: 1,
+                quantizer: None,
             };
             pickle((0..count).map(entry))
         };

@@ -6,6 +6,7 @@
 //! function than torch's, which depends on its C++ library.
 
 use super::pickler::{self, Element, Entry};
+use super::quantizer::{self, Quantizer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::{Layout, Part, Splits, Ties, Writer};
@@ -39,6 +40,11 @@ const ELEMENTS: &[(DType, Element)] = &[
     (DType::F8E5M2Fnuz, Element::Name("float8_e5m2fnuz")),
     (DType::F8E8M0, Element::Name("float8_e8m0fnu")),
     (DType::F4, Element::Name("float4_e2m1fn_x2")),
+    (DType::QI8, Element::Class("QInt8")),
+    (DType::QU8, Element::Class("QUInt8")),
+    (DType::QI32, Element::Class("QInt32")),
+    (DType::QU4x2, Element::Class("QUInt4x2")),
+    (DType::QU2x4, Element::Class("QUInt2x4")),
 ];
 
 /// The folder that holds everything: what `torch.save` calls it where it knows no file name.
@@ -59,6 +65,7 @@ impl Writer for super::PyTorch {
 
     fn layout(&self, part: &Part<'_>) -> Result<Layout> {
         part.check_names()?;
+        quantizer::check_size(part.checkpoint)?;
         let storages = storages(&part.tensors)?;
         // Every name means one of the tensors.
         let named = part.names.iter().filter(|(_, i)| *i < storages.len());
@@ -67,10 +74,11 @@ impl Writer for super::PyTorch {
                 let storage = storages.get(index)?;
                 Some(Entry {
                     name,
-                    storage: index,
+                    storage: storage.key,
                     element: storage.element,
                     size: &storage.size,
                     storage_len: storage.len,
+                    quantizer: storage.quantizer.as_ref(),
                 })
             })
             .collect();
@@ -84,12 +92,15 @@ impl Writer for super::PyTorch {
         add(".storage_alignment", Fill::Bytes(b"64".to_vec()))?;
         add("byteorder", Fill::Bytes(b"little".to_vec()))?;
         let mut offsets = Vec::with_capacity(storages.len());
-        for (key, storage) in storages.iter().enumerate() {
+        for storage in &storages {
             let fill = Fill::Data {
                 head: Vec::new(),
                 len: storage.bytes,
             };
-            offsets.push(add(&format!("data/{key}"), fill)?);
+            offsets.push(add(&format!("data/{}", storage.key), fill)?);
+            for (bytes, key) in storage.beside().zip(storage.key.saturating_add(1)..) {
+                add(&format!("data/{key}"), Fill::Bytes(bytes.to_vec()))?;
+            }
         }
         add("version", Fill::Bytes(b"3\n".to_vec()))?;
         add(".data/serialization_id", Fill::Identity)?;
@@ -107,19 +118,37 @@ impl Writer for super::PyTorch {
 
 /// What is stored of one tensor.
 struct Storage {
+    /// Its number; those of scales and zero points follow.
+    key: usize,
     element: Element,
     size: Vec<u64>,
-    /// In elements, or bytes where the storage has no type.
+    /// In elements, or bytes where the storage has no type or they are less than a byte.
     len: u64,
     bytes: u64,
+    quantizer: Option<Quantizer>,
+}
+
+impl Storage {
+    /// The storages of scales and zero points.
+    fn beside(&self) -> impl Iterator<Item = &[u8]> {
+        self.quantizer.iter().flat_map(Quantizer::storages)
+    }
 }
 
 fn storages(tensors: &[&Tensor]) -> Result<Vec<Storage>> {
-    let storage = |tensor: &&Tensor| storage(tensor).map_err(|e| e.in_tensor(&tensor.name));
-    tensors.iter().map(storage).collect()
+    let mut storages: Vec<Storage> = Vec::with_capacity(tensors.len());
+    let mut key = 0usize;
+    for tensor in tensors {
+        let storage = storage(tensor, key).map_err(|error| error.in_tensor(&tensor.name))?;
+        key = key
+            .saturating_add(1)
+            .saturating_add(storage.beside().count());
+        storages.push(storage);
+    }
+    Ok(storages)
 }
 
-fn storage(tensor: &Tensor) -> Result<Storage> {
+fn storage(tensor: &Tensor, key: usize) -> Result<Storage> {
     let dtype = tensor.dtype;
     let found = ELEMENTS.iter().find(|(known, _)| *known == dtype);
     let (_, element) = found.ok_or_else(|| {
@@ -127,13 +156,16 @@ fn storage(tensor: &Tensor) -> Result<Storage> {
         error.with_hint("`--dtype` makes it another, `-x NAME` leaves it out")
     })?;
     let mut size = tensor.shape.dimensions().to_vec();
+    let in_a_byte = u64::from(dtype.facts().block_elements).max(1);
+    if !tensor.shape.row_elements().is_multiple_of(in_a_byte) {
+        let shape = &tensor.shape;
+        let message = format!("rows of {dtype} {shape} do not fill whole bytes");
+        return Err(Error::unsupported(message));
+    }
     // One of PyTorch's elements is a byte that holds two values.
-    if dtype == DType::F4 {
-        let row = size.last_mut().filter(|row| row.is_multiple_of(2));
-        let row = row.ok_or_else(|| {
-            let shape = &tensor.shape;
-            Error::unsupported(format!("rows of F4 {shape} do not fill whole bytes"))
-        })?;
+    if dtype == DType::F4
+        && let Some(row) = size.last_mut()
+    {
         *row /= 2;
     }
     let bytes = tensor.byte_len().ok_or_else(|| {
@@ -143,13 +175,15 @@ fn storage(tensor: &Tensor) -> Result<Storage> {
         ))
     })?;
     Ok(Storage {
+        key,
         element: *element,
         size,
         len: match element {
-            Element::Class(_) => tensor.elements(),
-            Element::Name(_) => bytes,
+            Element::Class(_) if in_a_byte == 1 => tensor.elements(),
+            _ => bytes,
         },
         bytes,
+        quantizer: Quantizer::of(tensor)?,
     })
 }
 

@@ -434,6 +434,15 @@ fn convert_quantized(
     let quantization = tensor.quantization.clone().ok_or_else(|| {
         Error::unsupported(format!("{} has no scale to go with it", tensor.dtype))
     })?;
+    let in_a_byte = u64::from(tensor.dtype.facts().block_elements).max(1);
+    let is_whole = tensor.shape.row_elements().is_multiple_of(in_a_byte);
+    if choice.dtype.is_none() && is_whole && options.holds.contains(&tensor.dtype) {
+        let reason = match choice.reason {
+            Reason::Rule(_) => choice.reason.clone(),
+            _ => Reason::Kept,
+        };
+        return Ok(vec![part(tensor.clone(), &tensor, reason)]);
+    }
     if let Some(dtype) = choice.dtype {
         let (dtype, reason) = options.fit_rows(&tensor, (dtype, Reason::Dequantized))?;
         let numbers = derived(
