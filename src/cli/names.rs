@@ -4,6 +4,7 @@ use super::args::Global;
 use super::transform::Dropped;
 use ckpt::dtype::DType;
 use ckpt::format;
+use ckpt::io::{file_exists, is_folder};
 use ckpt::model::Checkpoint;
 use ckpt::op::llama_cpp::{self, Found};
 use ckpt::op::names::{Named, to_hugging_face};
@@ -81,7 +82,18 @@ pub(crate) fn arrange(
             }
         },
         (Some(NamesArg::Hf), true) => {
+            if !is_folder(source) || !file_exists(&source.join("config.json")) {
+                global.say(&format!(
+                    "{path}: of its metadata no `config.json` and no tokenizer are made, which Hugging Face's libraries need beside the output"
+                ));
+            }
             to_hugging_face(&checkpoint).map_err(|error| error.in_file(&path))?
+        }
+        (Some(NamesArg::Hf), false) => {
+            global.say(&format!(
+                "{path}: names are kept: `--names hf` is about those of GGUF files"
+            ));
+            return Ok(kept(checkpoint, wanted));
         }
         _ => return Ok(kept(checkpoint, wanted)),
     };

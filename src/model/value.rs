@@ -91,6 +91,14 @@ impl Value {
         }
     }
 
+    /// As [`Value::scalar_text`], floats as short as single precision allows.
+    pub fn single_text(&self) -> Option<String> {
+        match self {
+            Value::Float(value) => Some(format!("{:?}", *value as f32)),
+            _ => self.scalar_text(),
+        }
+    }
+
     /// The integer, if this is one that is not negative.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {

@@ -19,5 +19,6 @@ mod shards;
 mod show;
 mod support;
 mod target_size;
+mod tied;
 mod usage;
 mod workflow;

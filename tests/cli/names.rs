@@ -364,3 +364,38 @@ fn oddities_beside_the_weights_are_warnings() {
         assert!(ran.stderr.contains(what), "{new}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn what_hugging_faces_libraries_lack_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    converted(folder, "llama-bpe", &[]);
+    let args = [
+        "convert",
+        "llama-bpe.gguf",
+        "hf.safetensors",
+        "--names",
+        "hf",
+    ];
+    let ran = ckpt_in(folder, &args);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let said = "of its metadata no `config.json` and no tokenizer are made";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    // F32 entries have the digits of F32.
+    let read = format::open(&folder.join("hf.safetensors")).unwrap();
+    let top_p = read
+        .metadata
+        .iter()
+        .find(|(key, _)| key == "general.sampling.top_p");
+    assert_eq!(top_p.unwrap().1, Value::text("0.9"));
+    let args = [
+        "convert",
+        "hf.safetensors",
+        "again.safetensors",
+        "--names",
+        "hf",
+    ];
+    let ran = ckpt_in(folder, &args);
+    let said = "names are kept: `--names hf` is about those of GGUF files";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}

@@ -1,7 +1,13 @@
-//! Quantising from the outside: in little memory, whatever the size.
+//! Quantising from the outside: in little memory, whatever the size, and by any number of
+//! threads.
 
+use super::shards::run;
+use crate::support::testdata;
+use safetensors::tensor::{Dtype, TensorView};
+use std::collections::HashSet;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// Memory that the program may map, in KiB: its own and the threads' included.
 const ADDRESS_SPACE: u64 = 256 << 10;
@@ -46,4 +52,70 @@ fn a_file_larger_than_the_memory_is_quantised() {
         let value = f32::from_le_bytes(values[1020..].try_into().unwrap());
         assert!((value - 2.0).abs() < 0.01, "{kind}: {value}");
     }
+}
+
+/// Nine matrices, those of two layers with entries in `testdata/imatrix/measured.dat`.
+fn write_matrices(path: &Path) {
+    let names = ["q_proj", "k_proj", "v_proj"].map(|name| format!("self_attn.{name}.weight"));
+    let matrices = (0..3).flat_map(|layer| {
+        let of_layer = names.iter();
+        of_layer.map(move |name| (layer, format!("model.layers.{layer}.{name}")))
+    });
+    let matrices: Vec<(String, Vec<u8>)> = matrices
+        .enumerate()
+        .map(|(place, (layer, name))| {
+            let value = |i: usize| ((i * 37 + place * 11) % (101 + layer)) as f32 / 101.0 - 0.4;
+            let bytes = (0..64 * 512).flat_map(|i| value(i).to_le_bytes());
+            (name, bytes.collect())
+        })
+        .collect();
+    let view = |bytes| TensorView::new(Dtype::F32, vec![64, 512], bytes).unwrap();
+    let views = matrices.iter().map(|(name, bytes)| (name, view(bytes)));
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn blocks_are_the_same_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_matrices(&folder.join("a.safetensors"));
+    let matrix = testdata("imatrix/measured.dat");
+    let weighed = ["--imatrix", matrix.to_str().unwrap()];
+    let mut seen = HashSet::new();
+    for dtype in ["q4_0", "q4_k", "q8_0"] {
+        for weights in [&[][..], &weighed] {
+            for cut in [&[][..], &["--shards", "3"]] {
+                let outputs = ["1", "2", "7"].map(|threads| {
+                    let inner = folder.join("out");
+                    std::fs::create_dir(&inner).unwrap();
+                    let args = ["convert", "a.safetensors", "out/o.gguf", "--no-sync"];
+                    let how = ["--dtype", dtype, "--pure", "-j", threads];
+                    run(folder, &[&args[..], &how, weights, cut].concat());
+                    let found = files(&inner);
+                    std::fs::remove_dir_all(&inner).unwrap();
+                    found
+                });
+                let what = format!("{dtype} {weights:?} {cut:?}");
+                let count = if cut.is_empty() { 1 } else { 3 };
+                assert_eq!(outputs[0].len(), count, "{what}");
+                assert!(outputs.iter().all(|files| *files == outputs[0]), "{what}");
+                seen.insert(outputs[0].clone());
+            }
+        }
+    }
+    // Weights are for the k-quants only.
+    assert_eq!(seen.len(), 8);
+}
+
+/// Names and bytes of the files in a folder, by name.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let mut files: Vec<(String, Vec<u8>)> = entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, std::fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
 }

@@ -195,11 +195,58 @@ fn in_place_the_old_set_goes_and_what_is_not_of_it_stays() {
     assert_eq!(names(folder).len(), 7);
     // One shard that was opened by itself does not speak for the others.
     let single = "model-00002-of-00003.safetensors";
-    run(
+    let ran = ckpt_in(
         folder,
         &["convert", single, "model.safetensors", "--in-place"],
     );
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert_eq!(names(folder).len(), 8);
+    let said = format!("{single}: stays as it is: `--in-place` replaces files of the same name");
+    assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+}
+
+#[test]
+fn a_large_set_is_said_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_model(&folder.join("a.safetensors"));
+    for (shards, lines) in [("4", 5), ("5", 2)] {
+        let args = [
+            "convert",
+            "a.safetensors",
+            "o.bin",
+            "-f",
+            "--shards",
+            shards,
+        ];
+        let ran = ckpt_in(folder, &args);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let written = ran
+            .stderr
+            .lines()
+            .filter(|line| line.contains("written, ") && !line.contains("warning"));
+        assert_eq!(written.count(), lines, "{}", ran.stderr);
+    }
+    let bytes = (1..=5).map(|number| {
+        let path = folder.join(format!("o-0000{number}-of-00005.bin"));
+        std::fs::metadata(path).unwrap().len()
+    });
+    let total = ckpt::text::human_bytes(bytes.sum());
+    let args = ["convert", "a.safetensors", "o.bin", "--shards", "5", "-f"];
+    let ran = ckpt_in(folder, &args);
+    let said = format!("o-00001-of-00005.bin to o-00005-of-00005.bin: 5 files, written, {total}\n");
+    assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_model(&folder.join("a.safetensors"));
+    let ran = ckpt_in(folder, &["convert", "a.safetensors", "new/"]);
+    assert_eq!(ran.status, 2);
+    let said = "new/: there is no such folder";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
 }
 
 #[test]

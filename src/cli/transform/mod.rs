@@ -236,6 +236,12 @@ pub(crate) fn finish(
     )?;
     say_changes(global, path, converted, &plan);
     let replace = check_in_place(args, report.source, &converted.checkpoint, &plan)?;
+    if args.in_place && !replace && plan.replaced(&converted.checkpoint)?.is_empty() {
+        global.say(&format!(
+            "{}: stays as it is: `--in-place` replaces files of the same name, which no output has",
+            report.source.display()
+        ));
+    }
     report.outputs = plan.outputs();
     report.places = plan.places();
     report.is_flat = args.flat;

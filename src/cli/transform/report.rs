@@ -220,19 +220,31 @@ impl Report<'_> {
         }
     }
 
+    /// Says what was written: a line a file, but one for all shards of a large set.
     pub(super) fn say_done(&self, global: &Global) {
-        for output in &self.outputs {
-            global.say(&format!(
-                "{}: {}, {}{}",
-                output.path.display(),
-                self.fate,
-                human_bytes(output.bytes),
-                if self.verified.is_some() {
-                    ", verified"
-                } else {
-                    ""
-                }
-            ));
+        const SHOWN: usize = 4;
+        let is_index = |output: &Output| output.path.to_string_lossy().ends_with(".index.json");
+        let verified = match self.verified {
+            Some(_) => ", verified",
+            None => "",
+        };
+        let say = |path: &str, files: &str, bytes: u64| {
+            let (fate, bytes) = (self.fate, human_bytes(bytes));
+            global.say(&format!("{path}: {files}{fate}, {bytes}{verified}"));
+        };
+        let count = self.outputs.iter().filter(|o| !is_index(o)).count();
+        let (shards, others) = match count > SHOWN {
+            true => self.outputs.split_at(count),
+            false => self.outputs.split_at(0),
+        };
+        if let [first, .., last] = shards {
+            let last = last.path.file_name().unwrap_or_default();
+            let path = format!("{} to {}", first.path.display(), last.display());
+            let files = format!("{}, ", plural("file", count as u64));
+            say(&path, &files, shards.iter().map(|shard| shard.bytes).sum());
+        }
+        for output in others {
+            say(&output.path.display().to_string(), "", output.bytes);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::model::{Checkpoint, Tensor};
 use safetensors::Dtype;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// The header is padded with spaces to a multiple of this.
@@ -97,8 +97,14 @@ fn metadata(part: &Part<'_>) -> (BTreeMap<String, String>, Vec<String>) {
     let tied = ties(part.checkpoint);
     let mut metadata = BTreeMap::new();
     let mut lost = Vec::new();
+    let types = part.checkpoint.metadata_types.iter();
+    let singles = types.filter(|(_, kind)| *kind == "f32");
+    let singles: HashSet<&str> = singles.map(|(key, _)| key.as_str()).collect();
     for (key, value) in carried_metadata(part.checkpoint) {
-        let text = value.scalar_text();
+        let text = match singles.contains(key.as_str()) {
+            true => value.single_text(),
+            false => value.scalar_text(),
+        };
         // An alias of the source is recorded where its tensor goes, if anywhere.
         let is_alias = text.is_some() && tied.get(key.as_str()).copied() == text.as_deref();
         match text {

@@ -225,7 +225,7 @@ impl Plan {
     /// their names: shards of another number, the file in one piece. The index comes first.
     ///
     /// Errors: `Io` if the target's folder cannot be listed.
-    pub(super) fn replaced(&self, checkpoint: &Checkpoint) -> Result<Vec<PathBuf>> {
+    pub fn replaced(&self, checkpoint: &Checkpoint) -> Result<Vec<PathBuf>> {
         let sources = sources(checkpoint);
         let is_source = |path: &Path| real_path(path).is_some_and(|path| sources.contains(&path));
         let outputs: Vec<PathBuf> = self.outputs().into_iter().map(|out| out.path).collect();

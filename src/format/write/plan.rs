@@ -243,6 +243,11 @@ fn is_shard_number(text: &str) -> bool {
 }
 
 pub(super) fn writer_of(target: &Path) -> Result<&'static dyn Writer> {
+    let text = target.to_string_lossy();
+    if text.ends_with(std::path::is_separator) {
+        let error = Error::usage("there is no such folder").in_file(&text);
+        return Err(error.with_hint("make it first, or name a file"));
+    }
     let extension = target.extension().unwrap_or_default().to_string_lossy();
     let extension = extension.to_ascii_lowercase();
     let mut written = Vec::new();
