@@ -228,3 +228,27 @@ fn licences_that_are_not_allowed_are_findings() {
     assert_eq!(ran.status, 2);
     assert!(ran.stderr.contains("`free` is no class"), "{}", ran.stderr);
 }
+
+#[test]
+fn what_a_file_declares_against_its_tensors_is_a_finding() {
+    let file = |architecture: &str| {
+        let header = format!(
+            r#"{{"__metadata__": {{"modelspec.architecture": "{architecture}"}},
+            "input_blocks.0.0.weight": {{"dtype": "F16", "shape": [320, 4, 3, 3], "data_offsets": [0, 23040]}},
+            "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": {{"dtype": "F16", "shape": [320, 768], "data_offsets": [23040, 514560]}}}}"#
+        );
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + 514_560, 0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        (folder, path.to_str().unwrap().to_owned())
+    };
+    let (_folder, path) = file("stable-diffusion-xl-v1-base");
+    let ran = run(&[&path]);
+    assert!(ran.stdout.contains("sd1 [identity]"), "{}", ran.stdout);
+    let (_folder, path) = file("stable-diffusion-v1");
+    let ran = run(&[&path]);
+    assert!(!ran.stdout.contains("[identity]"), "{}", ran.stdout);
+}

@@ -162,11 +162,18 @@ impl Request<'_> {
             examined.notes.extend(found("the schema", checked));
         }
         let beside = beside(path);
-        if let (Some(allowed), Some(checkpoint)) = (&self.licences, checkpoint) {
+        if let Some(checkpoint) = checkpoint {
             let identity = identify(checkpoint, &beside);
-            let refusals = licence::find(checkpoint, &beside, &identity).refusals(allowed);
-            let note = |text| Note::new("licence", Level::Warning, text);
-            examined.notes.extend(refusals.into_iter().map(note));
+            if let Some(allowed) = &self.licences {
+                let refusals = licence::find(checkpoint, &beside, &identity).refusals(allowed);
+                let note = |text| Note::new("licence", Level::Warning, text);
+                examined.notes.extend(refusals.into_iter().map(note));
+            }
+            // Those of `config.json` have a rule of their own.
+            let conflicts = identity.conflicts.into_iter();
+            let conflicts = conflicts.filter(|text| !text.starts_with("`config.json"));
+            let note = |text| Note::new("identity", Level::Warning, text);
+            examined.notes.extend(conflicts.map(note));
         }
         if let (Some(config), Some(checkpoint)) = (beside.config, checkpoint) {
             let checked = config::check(&config, checkpoint);

@@ -143,6 +143,12 @@ pub static RULES: &[Rule] = &[
         "a text is no UTF-8 or ends in NUL",
     ),
     rule(
+        "identity",
+        Structure,
+        Warning,
+        "what the metadata declare is not what names and shapes show",
+    ),
+    rule(
         "interrupted-run",
         Structure,
         Warning,
