@@ -31,6 +31,8 @@ PARTS = {
     "sparsity": "sparsity_files",
     # With transformers and diffusers beside torch.
     "leave-out": "leave_out_files",
+    # With lightning, accelerate, timm, mmengine, transformers and diffusers beside torch.
+    "trainers": "trainer_files",
     "encoded": "encoded_files",
     "lossless": "lossless_files",
     "imatrix": "imatrix_files",
@@ -57,9 +59,9 @@ PARTS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "identity-vision", "adapter", "configs", "language", "workflow", "leave-out")]
+    current = [part for part in PARTS if part not in ("torch1", "hash", "identity", "identity-vision", "adapter", "configs", "language", "workflow", "leave-out", "trainers")]
     parser.add_argument("parts", nargs="*", default="all", choices=["all", *PARTS], metavar="PART",
-                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, identity-vision, adapter, configs, language, leave-out and workflow by default)")
+                        help="which parts: " + " ".join(PARTS) + " (all but torch1, hash, identity, identity-vision, adapter, configs, language, leave-out, trainers and workflow by default)")
     warnings.filterwarnings("ignore", category=UserWarning)
     parts = parser.parse_args().parts
     for part in current if parts in ("all", ["all"]) else parts:

@@ -5,7 +5,6 @@ The weights come from real modules, so that `state_dict()` says what must be lef
 
 import copy
 import json
-from argparse import Namespace
 
 import torch
 from torch import nn
@@ -59,7 +58,7 @@ def frozen(model):
 def make():
     out = folder("prune")
     hide_paths()
-    for maker in (plain, wrappers, lightning_averaging, mmengine, timm, yolo, fairseq, deepspeed, basicsr, gan,
+    for maker in (plain, wrappers, yolo, fairseq, deepspeed, basicsr, gan,
                   zeroing, folding):
         for name, content, *cases in maker():
             torch.save(content, out / name)
@@ -93,40 +92,6 @@ def wrappers():
     # Taken off, both would have one name.
     both = {"a._orig_mod.w": state["3.weight"], "a.w": state["3.bias"]}
     yield "name-taken.pt", both, ({}, both)
-
-
-def lightning_averaging():
-    live, ema = averaged()
-    current, average = prefixed("model.", frozen(live)), prefixed("model.", frozen(ema))
-    content = {
-        "epoch": 1, "global_step": 10, "pytorch-lightning_version": "2.6.0", "state_dict": average,
-        "loops": {"fit_loop": {}}, "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5)}},
-        "optimizer_states": [optimizer(live)], "lr_schedulers": [], "hparams_name": "kwargs", "hyper_parameters": {"lr": 0.1},
-        "current_model_state": current, "averaging_state": {"n_averaged": torch.tensor(3)},
-    }
-    yield ("lightning-averaging.ckpt", content, ({}, average), ({"weights": "ema"}, average), ({"weights": "live"}, current))
-
-
-def mmengine():
-    live, ema = averaged()
-    state, average = frozen(live), frozen(ema)
-    content = {
-        "meta": {"epoch": 1, "iter": 10, "cfg": "model = dict()", "mmengine_version": "0.10.7"},
-        "state_dict": average, "message_hub": {"log_scalars": {}}, "optimizer": optimizer(live), "param_schedulers": [],
-        # MMEngine's EMAHook has exchanged the two when it saves.
-        "ema_state_dict": {"steps": torch.tensor(10)} | prefixed("module.", state),
-    }
-    yield "mmengine.pth", content, ({}, average), ({"weights": "ema"}, average), ({"weights": "live"}, state)
-
-
-def timm():
-    live, ema = averaged()
-    state, average = frozen(live), frozen(ema)
-    content = {
-        "epoch": 3, "arch": "net", "state_dict": state, "optimizer": optimizer(live), "version": 2,
-        "args": Namespace(lr=0.1), "amp_scaler": {"scale": 65536.0}, "state_dict_ema": average, "metric": 0.5,
-    }
-    yield "timm.pth.tar", content, ({}, average), ({"weights": "live"}, state), ({"weights": "ema"}, average)
 
 
 def yolo():

@@ -44,7 +44,7 @@ fn a_dry_run_says_everything_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let ran = prune(
         folder.path(),
-        "prune/mmengine.pth",
+        "prune/mmengine-ema.pth",
         &["--dry-run", "--json"],
     );
     assert_eq!(ran.status, 0, "{}", ran.stderr);
@@ -57,39 +57,73 @@ fn a_dry_run_says_everything_and_writes_nothing() {
     let dropped = report["dropped"].as_array().unwrap();
     let live = dropped
         .iter()
-        .find(|d| d["name"] == "ema_state_dict.module.0.weight")
+        .find(|d| d["name"] == "ema_state_dict.module.net.0.weight")
         .unwrap();
     assert_eq!(live["reason"], "live copy");
     assert_eq!(live["bytes"], 72);
     let first = &report["tensors"][0];
-    assert_eq!(first["name"], "0.weight");
-    assert_eq!(first["from"]["name"], "state_dict.0.weight");
+    assert_eq!(first["name"], "net.0.weight");
+    assert_eq!(first["from"]["name"], "state_dict.net.0.weight");
 }
 
 #[test]
-fn a_trainer_folder_becomes_what_is_published() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("checkpoint-5");
-    std::fs::create_dir(&source).unwrap();
-    std::fs::copy(
-        testdata("safetensors/torch.safetensors"),
-        source.join("model.safetensors"),
-    )
-    .unwrap();
-    std::fs::copy(
-        testdata("pytorch/optimizer.pt"),
-        source.join("optimizer.pt"),
-    )
-    .unwrap();
-    for name in ["config.json", "trainer_state.json", "tokenizer.json"] {
-        std::fs::write(source.join(name), "{}").unwrap();
+fn folders_of_training_become_what_is_published() {
+    for (source, published, reason) in [
+        (
+            "prune/checkpoint-2",
+            &["config.json", "model.safetensors"][..],
+            "random state (1 file, ",
+        ),
+        (
+            "prune/accelerate",
+            &["model.safetensors"],
+            "custom state (1 file, ",
+        ),
+        (
+            "prune/accelerate-bin",
+            &["model.safetensors"],
+            "optimizer (1 file, ",
+        ),
+        (
+            "prune/diffusers-training/unet_ema",
+            &["config.json", "diffusion_pytorch_model.safetensors"],
+            "",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("out")).unwrap();
+        let source = testdata(source).to_string_lossy().into_owned();
+        let ran = ckpt_in(folder.path(), &["prune", &source, "out"]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert_eq!(files(&folder.path().join("out")), published, "{source}");
+        assert!(ran.stderr.contains(reason), "{}", ran.stderr);
     }
-    std::fs::create_dir(folder.path().join("out")).unwrap();
-    let ran = ckpt_in(folder.path(), &["prune", "checkpoint-5", "out"]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let expected = ["config.json", "model.safetensors", "tokenizer.json"];
-    assert_eq!(files(&folder.path().join("out")), expected);
-    assert!(ran.stderr.contains("optimizer (1 file, "), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_of_several_models_in_training_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = prune(folder.path(), "prune/diffusers-training", &[]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.stderr.contains("lie in `unet`, `unet_ema`"),
+        "{}",
+        ran.stderr
+    );
+    assert!(files(folder.path()).is_empty());
+}
+
+#[test]
+fn an_average_without_names_is_taken_only_where_it_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = prune(
+        folder.path(),
+        "prune/shadow-params-some.pt",
+        &["--weights", "ema"],
+    );
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("without names"), "{}", ran.stderr);
+    assert!(files(folder.path()).is_empty());
 }
 
 /// What `--dry-run --json` says of `file` with `options`.

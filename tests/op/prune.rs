@@ -110,7 +110,11 @@ fn what_is_left_of_every_layout_is_what_torch_says() {
 
 #[test]
 fn every_tensor_is_either_left_or_dropped() {
-    for file in ["prune/mmengine.pth", "prune/yolo.pt", "pytorch/training.pt"] {
+    for file in [
+        "prune/mmengine-ema.pth",
+        "prune/yolo.pt",
+        "pytorch/training.pt",
+    ] {
         let all = format::open(&testdata(file)).unwrap().tensors;
         let pruned = pruned(&testdata(file), &json!({}));
         for tensor in &all {
@@ -127,13 +131,13 @@ fn every_tensor_is_either_left_or_dropped() {
 #[test]
 fn a_recipe_is_found_by_what_stands_in_the_checkpoint() {
     for (file, recipe) in [
-        ("prune/mmengine.pth", "openmmlab"),
+        ("prune/mmengine-ema.pth", "openmmlab"),
         ("prune/yolo.pt", "yolo"),
-        ("prune/timm.pth.tar", "timm"),
+        ("prune/timm-saver.pth.tar", "timm"),
         ("prune/fairseq.pt", "fairseq"),
         ("prune/deepspeed.pt", "deepspeed"),
         ("prune/basicsr.pth", "basicsr"),
-        ("prune/lightning-averaging.ckpt", "lightning"),
+        ("prune/lightning-ema.ckpt", "lightning"),
         ("pytorch/model_zoo-2.pkl", "detectron2"),
         ("pytorch/training.pt", "torch"),
         ("safetensors/torch.safetensors", "torch"),

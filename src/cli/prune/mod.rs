@@ -118,6 +118,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         _ => return Err(Error::usage("SRC and DST are needed")),
     };
     let mut convert_options = args.write.options(&target, global.threads())?;
+    folder::check(source)?;
     // A list of one entry a layer must be there as a whole.
     let read = ReadOptions {
         array_elements: LAYERS,

@@ -22,7 +22,7 @@ use super::{Status, companions};
 use arrangement::ArrangementArgs;
 use ckpt::dtype::cast::{self, Losses, Overflow};
 use ckpt::format::{self, Edit, Output, Plan, Ties, WriteOptions};
-use ckpt::io::{SinkOptions, is_folder};
+use ckpt::io::{SinkOptions, is_folder, list_folder};
 use ckpt::model::{Checkpoint, Tensor};
 use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied};
 use ckpt::op::rules::Wanted;
@@ -33,6 +33,7 @@ use ckpt::{DType, Error, Result};
 use clap::ValueEnum;
 use quantize::QuantizeArgs;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Under which the flags of convert and prune stand in their help.
@@ -337,18 +338,38 @@ fn plan_edit(report: &Report<'_>, replace: bool, target: &Path) -> Result<Option
     format::plan_edit(&report.converted.checkpoint, target)
 }
 
-/// Inside `target`, if that is a folder.
+/// Stems of the files that a library looks for instead of `model`: diffusers, PEFT.
+const OWN_STEMS: [&str; 2] = ["diffusion_pytorch_model", "adapter_model"];
+
+/// Inside `target`, if that is a folder; of a folder, under the name that its library looks for.
 pub(crate) fn target_path(source: &Path, target: &Path) -> PathBuf {
     if !is_folder(target) {
         return target.to_owned();
     }
     let stem = match is_folder(source) {
-        true => None,
+        true => own_stem(source),
         false => source.file_stem().filter(|stem| *stem != "-"),
     };
     let mut name = stem.unwrap_or("model".as_ref()).to_os_string();
     name.push(".safetensors");
     target.join(name)
+}
+
+/// The stem that the library of the folder `source` looks for, where that is not `model`.
+fn own_stem(source: &Path) -> Option<&'static OsStr> {
+    let entries = list_folder(source).unwrap_or_default();
+    let has = |stem: &str| {
+        let is_meant = |name: &str| {
+            let holds = name.contains(".safetensors") || name.contains(".bin");
+            let rest = name.strip_prefix(stem);
+            holds && rest.is_some_and(|rest| rest.starts_with(['.', '-']))
+        };
+        entries.iter().any(|entry| is_meant(&entry.name))
+    };
+    if has("model") || has("pytorch_model") {
+        return None;
+    }
+    OWN_STEMS.iter().find(|stem| has(stem)).map(OsStr::new)
 }
 
 /// Says which values have no place in a file of tensors.

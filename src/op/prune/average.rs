@@ -1,7 +1,8 @@
 //! Two copies of the weights: which tensors of the one belong to which of the other.
 
-use super::recipes::{Average, Copy, Recipe};
+use super::recipes::{Average, Copy, Naming, Recipe};
 use super::{Weights, draft::Item};
+use crate::dtype::Class;
 use crate::error::{Error, Result};
 use crate::model::Tensor;
 use std::collections::HashMap;
@@ -14,7 +15,16 @@ pub(super) struct Second {
     pub(super) is_member: Vec<bool>,
     /// Tensors of the copy by the model's tensors, as places in the checkpoint.
     partners: HashMap<usize, usize>,
+    /// Whether the copy has no names of its own, and its order says what belongs to what.
+    pub(super) is_by_position: bool,
 }
+
+/// What comes before the places of tensors in an average that has no names: diffusers'
+/// `EMAModel`, torch_ema.
+pub(super) const BY_POSITION: &str = "shadow_params.";
+
+/// How the names of buffers end that are no parameters, of all that hold real numbers.
+const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
 
 /// What wrappers put before the names of a copy.
 const WRAPPERS: [&str; 7] = [
@@ -61,7 +71,16 @@ impl Second {
                 .for_each(|(index, _)| is_member[*index] = true);
             let rest = live.iter().filter(|(index, _)| !is_member[*index]);
             let rest: Vec<(usize, &str)> = rest.copied().collect();
-            let partners = match_names(&rest, &members, average.is_below_root)?;
+            let mut partners = match_names(&rest, &members, average.naming)?;
+            if average.naming == Naming::Underscored {
+                // What only starts alike is a part of the model.
+                is_member.fill(false);
+                partners.values().for_each(|index| is_member[*index] = true);
+            }
+            let is_by_position = partners.is_empty();
+            if is_by_position {
+                partners = match_places(tensors, &rest, &members);
+            }
             if partners.is_empty() {
                 continue;
             }
@@ -69,6 +88,7 @@ impl Second {
                 average,
                 is_member,
                 partners,
+                is_by_position,
             });
         }
         Ok(found)
@@ -137,38 +157,80 @@ impl Second {
     }
 }
 
-/// The copy's tensors by the model's. `is_condensed`: the copy's names may have lost their dots
-/// and a leading `model.`, which cannot be undone but from the model's names.
+/// The copy's tensors by the model's.
+///
+/// Errors: `Malformed` if a name of the copy may come of two of the model's.
 fn match_names(
     live: &[(usize, &str)],
     members: &[(usize, &str)],
-    is_condensed: bool,
+    naming: Naming,
 ) -> Result<HashMap<usize, usize>> {
     let exact: HashMap<&str, usize> = live.iter().map(|&(index, name)| (name, index)).collect();
     let mut bare: HashMap<&str, usize> = HashMap::new();
-    let mut condensed: HashMap<String, (usize, &str)> = HashMap::new();
-    for &(index, name) in live {
+    // What has lost its dots gets them back from the model's names only.
+    let mut without_dots: HashMap<String, Vec<usize>> = HashMap::new();
+    for (place, &(index, name)) in live.iter().enumerate() {
         bare.entry(without_wrappers(name)).or_insert(index);
-        if !is_condensed {
-            continue;
-        }
-        let short = name.strip_prefix("model.").unwrap_or(name).replace('.', "");
-        if let Some((_, other)) = condensed.insert(short, (index, name)) {
-            return Err(Error::malformed(format!(
-                "`{other}` and `{name}` have one name in the average"
-            )));
-        }
+        let short = match naming {
+            Naming::Same => continue,
+            Naming::Joined => name.strip_prefix("model.").unwrap_or(name).replace('.', ""),
+            Naming::Underscored => name.replace('.', "_"),
+        };
+        without_dots.entry(short).or_default().push(place);
     }
     let mut partners = HashMap::with_capacity(members.len());
     for &(index, name) in members {
         let found = exact.get(name).or_else(|| bare.get(without_wrappers(name)));
-        let found = found.copied();
-        let found = found.or_else(|| condensed.get(name).map(|(index, _)| *index));
-        if let Some(live) = found {
-            partners.entry(live).or_insert(index);
-        }
+        let found = match (found, without_dots.get(name).map(Vec::as_slice)) {
+            (Some(live), _) => *live,
+            (None, Some(&[place])) => live[place].0,
+            (None, Some(&[one, other, ..])) => {
+                return Err(Error::malformed(format!(
+                    "`{name}` of the average may be `{}` or `{}`",
+                    live[one].1, live[other].1
+                )));
+            }
+            (None, _) => continue,
+        };
+        partners.entry(found).or_insert(index);
     }
     Ok(partners)
+}
+
+/// The copy's tensors by the model's, for a copy that has places instead of names.
+///
+/// A state dict lists parameters in the order of `parameters()`, with buffers between them and
+/// shared ones again. So the order holds where, without those, there are as many parameters as
+/// places and each has its place's shape; else nothing is matched.
+fn match_places(
+    tensors: &[Tensor],
+    live: &[(usize, &str)],
+    members: &[(usize, &str)],
+) -> HashMap<usize, usize> {
+    let is_parameter = |&&(index, name): &&(usize, &str)| {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let tensor = &tensors[index];
+        let is_real = tensor.dtype.class() == Class::Float;
+        is_real && tensor.tied_to.is_none() && !STATISTICS.contains(&last)
+    };
+    let parameters = live.iter().filter(is_parameter).map(|(index, _)| *index);
+    let parameters: Vec<usize> = parameters.collect();
+    let in_places = members.iter().filter_map(|&(index, name)| {
+        let (_, place) = name.split_once(BY_POSITION)?;
+        Some((place.parse().ok()?, index))
+    });
+    let in_places: Vec<(usize, usize)> = in_places.collect();
+    let places = in_places.iter().map(|(place, _)| *place);
+    if parameters.len() != in_places.len() || !places.eq(0..parameters.len()) {
+        return HashMap::new();
+    }
+    let copies = in_places.into_iter().map(|(_, index)| index);
+    let pairs: Vec<(usize, usize)> = parameters.into_iter().zip(copies).collect();
+    let fits = |&(live, copy): &(usize, usize)| tensors[live].shape == tensors[copy].shape;
+    match pairs.iter().all(fits) {
+        true => pairs.into_iter().collect(),
+        false => HashMap::new(),
+    }
 }
 
 fn without_wrappers(mut name: &str) -> &str {

@@ -1,6 +1,6 @@
 //! What goes and what stays, by the place where it stands.
 
-use super::average::Second;
+use super::average::{BY_POSITION, Second};
 use super::draft::{Draft, Dropped, Item, Kind};
 use super::recipes::{BOOKKEEPING, Copy, Recipe, STRAY_LORA};
 use super::{Options, Weights};
@@ -186,7 +186,13 @@ fn find_seconds(
 fn check_weights(checkpoint: &Checkpoint, asked: Weights, found: Option<Copy>) -> Result<()> {
     match (asked, found) {
         (Weights::Ema, None) => {
-            let error = Error::usage("holds no average (EMA) of the weights");
+            let is_nameless = |tensor: &Tensor| tensor.name.contains(BY_POSITION);
+            let error = Error::usage(match checkpoint.tensors.iter().any(is_nameless) {
+                true => {
+                    "holds an average (EMA) without names, which does not fit the model's parameters one by one"
+                }
+                false => "holds no average (EMA) of the weights",
+            });
             Err(error
                 .in_file(&checkpoint.path)
                 .with_hint("`--weights auto` takes what there is"))
@@ -252,6 +258,15 @@ impl Chooser<'_> {
                 "{without_copy} tensors of the model have no other copy and are kept as they are"
             );
             draft.notes.push(Note::new("no-copy", Level::Info, text));
+        }
+        if self
+            .chosen
+            .is_some_and(|chosen| self.seconds[chosen].is_by_position)
+        {
+            let text = "the average has no names: it was matched to the model's parameters by order, and every shape fits";
+            draft
+                .notes
+                .push(Note::new("matched-by-order", Level::Info, text));
         }
         Ok(draft)
     }

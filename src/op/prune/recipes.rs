@@ -49,10 +49,23 @@ pub(super) struct Average {
     pub(super) prefix: &'static str,
     /// Whether `prefix` stands below the root.
     pub(super) is_below_root: bool,
+    /// What the copy's tensors are called.
+    pub(super) naming: Naming,
     /// What the root then holds.
     pub(super) root_holds: Copy,
     /// Which of the two programs that load such files take.
     pub(super) auto: Copy,
+}
+
+/// How the names of a copy come of the model's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// They are the same, but for wrappers.
+    Same,
+    /// Without dots, and maybe without a leading `model.` (CompVis `LitEma`).
+    Joined,
+    /// With `_` for each dot, beside the model's own (MMCV `EMAHook`).
+    Underscored,
 }
 
 /// One of two copies of the weights.
@@ -185,6 +198,7 @@ const fn ema(prefix: &'static str) -> Average {
     Average {
         prefix,
         is_below_root: false,
+        naming: Naming::Same,
         root_holds: Copy::Live,
         auto: Copy::Live,
     }
@@ -287,6 +301,7 @@ pub static RECIPES: &[Recipe] = &[
         tensors: LDM_JUNK,
         averages: &[Average {
             is_below_root: true,
+            naming: Naming::Joined,
             ..ema("model_ema.")
         }],
     },
@@ -308,7 +323,7 @@ pub static RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "openmmlab",
-        about: "OpenMMLab (MMEngine, MMCV): its EMA hook puts the average into state_dict",
+        about: "OpenMMLab (MMEngine, MMCV): their EMA hooks put the average into state_dict",
         marks: &[
             Mark::Keys(&["message_hub"]),
             Mark::Value("mmengine_version"),
@@ -316,7 +331,14 @@ pub static RECIPES: &[Recipe] = &[
         ],
         keys: &[("meta", HYPERPARAMETERS)],
         tensors: &[],
-        averages: &[swapped("ema_state_dict.")],
+        averages: &[
+            swapped("ema_state_dict."),
+            Average {
+                is_below_root: true,
+                naming: Naming::Underscored,
+                ..swapped("ema_")
+            },
+        ],
     },
     Recipe {
         name: "yolo",
