@@ -80,12 +80,25 @@ fn patterns_of_an_adapter_cannot_take_long() {
         ..Beside::default()
     };
     let start = Instant::now();
-    let adapter = identify(&checkpoint, &beside).adapter.unwrap();
+    let identity = identify(&checkpoint, &beside);
+    let adapter = identity.adapter.unwrap();
     // A hundred times what it takes.
     assert!(
         start.elapsed() < Duration::from_secs(60),
         "{:?}",
         start.elapsed()
+    );
+    // Those that fit stand for few letters; of 2,005 patterns 1,000 are tried.
+    assert!(
+        adapter.unused_patterns > 1_900,
+        "{}",
+        adapter.unused_patterns
+    );
+    assert!(
+        identity
+            .conflicts
+            .iter()
+            .any(|text| text.contains("`alpha_pattern`"))
     );
     let health = measure(&adapter, &checkpoint, 1).unwrap();
     let scales: Vec<f64> = health.modules.iter().map(|module| module.scale).collect();

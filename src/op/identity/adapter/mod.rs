@@ -102,6 +102,9 @@ pub struct Adapter {
     pub base_model: Option<String>,
     /// The family that names and widths point to, its name, and the module that says so.
     pub base: Option<(&'static str, &'static str, String)>,
+    /// Patterns of its configuration that were left aside: no regular expressions, too large, or
+    /// too many.
+    pub unused_patterns: usize,
 }
 
 /// What changes one module.
@@ -261,6 +264,8 @@ struct Configuration {
     is_rank_stabilised: bool,
     /// Alphas of modules whose names match, by patterns as PEFT's `get_pattern_key` has them.
     alphas: Vec<(String, f64)>,
+    /// How many patterns are beyond the limit.
+    unused_patterns: usize,
 }
 
 /// Bytes that one pattern of a configuration may compile to, and that matching it may cache: a
@@ -293,7 +298,9 @@ impl Configuration {
         let Some(Value::Map(patterns)) = config.get("alpha_pattern") else {
             return;
         };
-        for (pattern, alpha) in patterns.iter().take(crate::limits::ADAPTER_PATTERNS) {
+        let used = crate::limits::ADAPTER_PATTERNS;
+        self.unused_patterns = patterns.len().saturating_sub(used);
+        for (pattern, alpha) in patterns.iter().take(used) {
             if let Some(alpha) = number(alpha) {
                 self.alphas.push((pattern.clone(), alpha));
             }
@@ -302,6 +309,7 @@ impl Configuration {
 
     fn apply(&self, adapter: &mut Adapter) {
         adapter.base_model = self.base_model.clone();
+        adapter.unused_patterns = self.unused_patterns;
         let mut own: Vec<Option<f64>> = vec![None; adapter.pairs.len()];
         // One at a time, so that a thousand take no more memory than one.
         for (pattern, alpha) in &self.alphas {
@@ -311,6 +319,7 @@ impl Configuration {
                 .dfa_size_limit(PATTERN)
                 .build();
             let Ok(pattern) = compiled else {
+                adapter.unused_patterns += 1;
                 continue;
             };
             for (own, pair) in own.iter_mut().zip(&adapter.pairs) {
@@ -358,6 +367,13 @@ pub(super) fn describe(identity: &mut Identity, adapter: Adapter) {
     if let Some(model) = &adapter.base_model {
         let key = "adapter_config.json: base_model_name_or_path";
         identity.evidence.push(Evidence::of_key(key, model));
+    }
+    if adapter.unused_patterns > 0 {
+        let count = adapter.unused_patterns;
+        identity.conflicts.push(format!(
+            "`adapter_config.json` has patterns in `alpha_pattern` that are left aside, being no \
+             regular expressions, too large or too many: {count}"
+        ));
     }
     let methods: Vec<&str> = adapter
         .methods()
