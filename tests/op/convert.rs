@@ -110,6 +110,31 @@ fn four_bit_rows_that_end_within_a_byte_become_integers() {
     assert_eq!(bytes(&converted, "w.scale"), 0.5f64.to_le_bytes());
 }
 
+#[test]
+fn zero_points_that_pytorch_would_not_make_are_written_beside_the_integers() {
+    let stored = |bytes: &[u8]| Payload::Stored(Storage::inline(bytes));
+    let two = || Shape::new([2]).unwrap();
+    let scales = [0.5f32, 2.0].map(f32::to_le_bytes).concat();
+    let points = [1i32, -1].map(i32::to_le_bytes).concat();
+    let mut tensor = Tensor::new("w", DType::QI8, two(), stored(&[3, 4]));
+    tensor.quantization = Some(Arc::new(Quantization::PerChannel {
+        scales: Box::new(Tensor::new("s", DType::F32, two(), stored(&scales))),
+        zero_points: Box::new(Tensor::new("z", DType::I32, two(), stored(&points))),
+        axis: 0,
+    }));
+    let checkpoint = Checkpoint {
+        tensors: vec![tensor],
+        ..Checkpoint::default()
+    };
+    let options = Options {
+        holds: format::dtypes_of_target("x.pt".as_ref()).unwrap(),
+        ..Default::default()
+    };
+    let converted = convert(checkpoint, &options).unwrap();
+    assert_eq!(bytes(&converted, "w"), [3, 4]);
+    assert_eq!(bytes(&converted, "w.zero_point"), points);
+}
+
 /// The same integers may stand for other numbers.
 #[test]
 fn quantised_tensors_of_other_scales_are_not_tied() {

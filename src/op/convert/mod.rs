@@ -434,9 +434,8 @@ fn convert_quantized(
     let quantization = tensor.quantization.clone().ok_or_else(|| {
         Error::unsupported(format!("{} has no scale to go with it", tensor.dtype))
     })?;
-    let in_a_byte = u64::from(tensor.dtype.facts().block_elements).max(1);
-    let is_whole = tensor.shape.row_elements().is_multiple_of(in_a_byte);
-    if choice.dtype.is_none() && is_whole && options.holds.contains(&tensor.dtype) {
+    let can_stay = options.holds.contains(&tensor.dtype) && is_usual(&tensor, &quantization);
+    if choice.dtype.is_none() && can_stay {
         let reason = match choice.reason {
             Reason::Rule(_) => choice.reason.clone(),
             _ => Reason::Kept,
@@ -482,6 +481,25 @@ fn convert_quantized(
         }));
     }
     Ok(parts)
+}
+
+/// Whether rows fill whole bytes, and scales and zero points are of types that PyTorch makes its
+/// own of.
+fn is_usual(tensor: &Tensor, quantization: &Quantization) -> bool {
+    let in_a_byte = u64::from(tensor.dtype.facts().block_elements).max(1);
+    let has_types = match quantization {
+        Quantization::PerTensor { .. } => true,
+        Quantization::PerChannel {
+            scales,
+            zero_points,
+            ..
+        } => {
+            let (scales, points) = (scales.dtype, zero_points.dtype);
+            let is_point = points == DType::I64 || points.class() == Class::Float;
+            is_point && cast::check(scales, DType::F64).is_ok()
+        }
+    };
+    has_types && tensor.shape.row_elements().is_multiple_of(in_a_byte)
 }
 
 /// `NAME.scale`, `NAME.zero_point` and, for channels, `NAME.axis`.
