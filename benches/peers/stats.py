@@ -37,7 +37,9 @@ def main():
         if not os.path.exists(source):
             common.make(__file__, source, dtype)
         best = common.compare({"torch": common.python(TORCH, source)}, 1)
-        best |= common.compare({"ckpt stats": [common.CKPT, "stats", "--quiet", source]}, options.rounds)
+        ours = "stats", "stats --sparsity", "audit --values"
+        commands = {f"ckpt {name}": [common.CKPT, *name.split(), "--quiet", source] for name in ours}
+        best |= common.compare(commands, options.rounds)
         common.table(f"stats of {dtype}", best, "ckpt stats")
         if not options.keep:
             os.remove(source)

@@ -3,12 +3,13 @@
 use super::{Norm, Outcome};
 use crate::dtype::{DType, cast};
 use crate::error::{Error, Result};
-use crate::kernel::Path;
 use crate::kernel::rank::{self, Tally};
 use crate::kernel::zero;
+use crate::kernel::{self, Inlined, Path};
 use crate::limits;
 use crate::model::{Mask, Tensor};
 use crate::stream::{Reader, Scratch};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Elements that are looked at together: whole groups of up to 1024.
@@ -25,41 +26,37 @@ pub(super) fn by_norm(tensor: &Tensor, axis: usize, count: u64, norm: Norm) -> R
         return Err(error.in_tensor(&tensor.name));
     }
     let inner: u64 = dimensions[axis + 1..].iter().product();
-    let mut sums = vec![Slice::default(); slices as usize];
-    let sums_of = &mut sums;
+    let mut sums = Sums::new(slices as usize);
     for_each_run(tensor, slices, inner, |first, values| {
-        let slices = &mut sums_of[first as usize..];
-        match norm {
-            Norm::L1 => add(slices, inner, values, |norm, value| norm + value.abs()),
-            Norm::L2 => add(slices, inner, values, |norm, value| norm + value * value),
-            Norm::Max => add(slices, inner, values, |norm, value| {
-                largest(norm, value.abs())
-            }),
-        }
+        let first = first as usize;
+        let run = if inner <= 1 {
+            first..first + values.len()
+        } else {
+            first..first + 1
+        };
+        sums.add(norm, run, values);
     })?;
-    let mut order: Vec<usize> = (0..sums.len()).collect();
+    let Sums {
+        norms,
+        squares,
+        zeros,
+    } = sums;
+    let mut order: Vec<usize> = (0..norms.len()).collect();
     // Norms are not negative; a NaN is above all by its bits.
-    order.sort_by_key(|&index| (sums[index].norm.to_bits() & (u64::MAX >> 1), index));
-    let mut zeroed = vec![false; sums.len()];
+    order.sort_by_key(|&index| (norms[index].to_bits() & (u64::MAX >> 1), index));
+    let mut zeroed = vec![false; norms.len()];
     let gone = order.iter().take(count as usize);
     gone.for_each(|&index| zeroed[index] = true);
     let elements = tensor.elements();
     let each = elements / slices.max(1);
-    let sum = |of: &dyn Fn(&Slice) -> f64| -> f64 { sums.iter().map(of).sum() };
-    let kept = |index: usize| !zeroed[index];
-    let squares_after = (0..sums.len())
-        .filter(|i| kept(*i))
-        .map(|i| sums[i].squares)
-        .sum();
-    let zeros_kept: u64 = (0..sums.len())
-        .filter(|i| kept(*i))
-        .map(|i| sums[i].zeros)
-        .sum();
+    let kept = || (0..norms.len()).filter(|index| !zeroed[*index]);
+    let squares_after = kept().map(|index| squares[index]).sum();
+    let zeros_kept: u64 = kept().map(|index| zeros[index]).sum();
     Ok(Outcome {
         elements,
-        zeros_before: sums.iter().map(|slice| slice.zeros).sum(),
+        zeros_before: zeros.iter().sum(),
         zeros_after: zeros_kept + each * count.min(slices),
-        squares_before: sum(&|slice| slice.squares),
+        squares_before: squares.iter().sum(),
         squares_after,
         groups: None,
         mask: Mask::Slices {
@@ -69,48 +66,109 @@ pub(super) fn by_norm(tensor: &Tensor, axis: usize, count: u64, norm: Norm) -> R
     })
 }
 
-#[derive(Clone, Default)]
-struct Slice {
-    norm: f64,
-    squares: f64,
-    zeros: u64,
+/// What is known of each slice, in columns.
+struct Sums {
+    norms: Vec<f64>,
+    squares: Vec<f64>,
+    zeros: Vec<u64>,
 }
 
-impl Slice {
+impl Sums {
+    fn new(slices: usize) -> Sums {
+        Sums {
+            norms: vec![0.0; slices],
+            squares: vec![0.0; slices],
+            zeros: vec![0; slices],
+        }
+    }
+
+    /// Adds values to the slices of `run`: one to each, or all to a single one.
+    fn add(&mut self, norm: Norm, run: Range<usize>, values: &[[u8; 8]]) {
+        let is_across = run.len() == values.len();
+        let mut columns = Columns {
+            norms: &mut self.norms[run.clone()],
+            squares: &mut self.squares[run.clone()],
+            zeros: &mut self.zeros[run],
+        };
+        let work = || match (norm, is_across) {
+            (Norm::L1, true) => columns.across(values, l1),
+            (Norm::L2, true) => columns.across(values, l2),
+            (Norm::Max, true) => columns.across(values, largest),
+            (Norm::L1, false) => columns.along(values, l1),
+            (Norm::L2, false) => columns.along(values, l2),
+            (Norm::Max, false) => columns.along(values, largest),
+        };
+        kernel::run(Path::Fast, Inlined(work));
+    }
+}
+
+struct Columns<'a> {
+    norms: &'a mut [f64],
+    squares: &'a mut [f64],
+    zeros: &'a mut [u64],
+}
+
+impl Columns<'_> {
     #[inline(always)]
-    fn add(&mut self, word: [u8; 8], norm: impl Fn(f64, f64) -> f64) {
-        let value = f64::from_le_bytes(word);
-        let square = value * value;
-        self.zeros += u64::from(value == 0.0);
-        self.squares += if value.is_finite() { square } else { 0.0 };
-        self.norm = norm(self.norm, value);
+    fn across(&mut self, values: &[[u8; 8]], norm: impl Fn(f64, f64) -> f64) {
+        let slices = self
+            .norms
+            .iter_mut()
+            .zip(&mut *self.squares)
+            .zip(&mut *self.zeros);
+        for (((total, squares), zeros), word) in slices.zip(values) {
+            let value = f64::from_le_bytes(*word);
+            *total = norm(*total, value);
+            *squares += finite_square(value);
+            *zeros += u64::from(value == 0.0);
+        }
+    }
+
+    #[inline(always)]
+    fn along(&mut self, values: &[[u8; 8]], norm: impl Fn(f64, f64) -> f64) {
+        let (Some(total), Some(squares), Some(zeros)) = (
+            self.norms.first_mut(),
+            self.squares.first_mut(),
+            self.zeros.first_mut(),
+        ) else {
+            return;
+        };
+        let mut sums = (*total, *squares, *zeros);
+        for word in values {
+            let value = f64::from_le_bytes(*word);
+            sums.0 = norm(sums.0, value);
+            sums.1 += finite_square(value);
+            sums.2 += u64::from(value == 0.0);
+        }
+        (*total, *squares, *zeros) = sums;
     }
 }
 
-/// Adds a run of values to the first of `slices`; where each slice has one neighbour only, to
-/// one after the other.
 #[inline(always)]
-fn add(
-    slices: &mut [Slice],
-    inner: u64,
-    values: &[[u8; 8]],
-    norm: impl Fn(f64, f64) -> f64 + Copy,
-) {
-    if inner <= 1 {
-        let pairs = slices.iter_mut().zip(values);
-        pairs.for_each(|(slice, word)| slice.add(*word, norm));
-    } else if let Some(first) = slices.first_mut() {
-        let mut slice = first.clone();
-        values.iter().for_each(|word| slice.add(*word, norm));
-        *first = slice;
-    }
+fn finite_square(value: f64) -> f64 {
+    let square = value * value;
+    if value.is_finite() { square } else { 0.0 }
 }
 
-/// The larger one; a NaN is above all.
-fn largest(norm: f64, magnitude: f64) -> f64 {
-    match norm.is_nan() || magnitude.is_nan() {
-        true => f64::NAN,
-        false => norm.max(magnitude),
+#[inline(always)]
+fn l1(norm: f64, value: f64) -> f64 {
+    norm + value.abs()
+}
+
+#[inline(always)]
+fn l2(norm: f64, value: f64) -> f64 {
+    norm + value * value
+}
+
+/// The larger magnitude; a NaN is above all.
+#[inline(always)]
+fn largest(norm: f64, value: f64) -> f64 {
+    let magnitude = value.abs();
+    // Comparing is false for a NaN, which then stays or comes in.
+    if norm >= magnitude || norm.is_nan() {
+        norm
+    } else {
+        magnitude
     }
 }
 
@@ -168,16 +226,30 @@ pub(super) fn groups(tensor: &Tensor, kept: u32, of: u64) -> Result<Outcome> {
         of,
         zeroed: of as u32 - kept,
     };
-    let width = tensor.dtype.element_bytes().unwrap_or(1);
     let (group, zeroed) = (of as usize, of as u32 - kept);
+    let wide_type = match tensor.dtype {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    };
+    let width = wide_type.element_bytes().unwrap_or(4);
     let mut conforming = 0;
     let (mut before, mut after) = (Tally::default(), Tally::default());
     let (mut wide, mut flags) = (Vec::new(), Vec::new());
     let step = (CHUNK / of).max(1) * of;
     for_each_chunk(tensor, step, |bytes| {
-        before += tally(tensor.dtype, bytes, &mut wide)?;
+        // Wider forms have the order of what they come from, so the same elements go.
+        let bytes = match tensor.dtype == wide_type {
+            true => bytes,
+            false => {
+                let narrow = tensor.dtype.element_bytes().unwrap_or(1) as usize;
+                wide.resize(bytes.len() / narrow * width as usize, 0);
+                cast::cast(tensor.dtype, wide_type, bytes, &mut wide)?;
+                wide.as_mut_slice()
+            }
+        };
+        before += tally(wide_type, bytes);
         zero::groups(Path::Fast, width, bytes, group, zeroed);
-        after += tally(tensor.dtype, bytes, &mut wide)?;
+        after += tally(wide_type, bytes);
         flags.resize(bytes.len() / width as usize, 0);
         zero::flags(Path::Fast, width, bytes, &mut flags);
         conforming += zero::count_flagged(Path::Fast, &flags, group, zeroed as usize);
@@ -194,27 +266,19 @@ pub(super) fn groups(tensor: &Tensor, kept: u32, of: u64) -> Result<Outcome> {
     })
 }
 
-/// Zeros and squares of elements. `wide`: room for their wider form.
-fn tally(dtype: DType, bytes: &[u8], wide: &mut Vec<u8>) -> Result<Tally> {
-    match dtype {
-        DType::F32 => Ok(rank::tally(Path::Fast, bytes, 0)),
-        DType::F64 => {
-            let mut sum = Tally::default();
-            for word in bytes.as_chunks::<8>().0 {
-                let value = f64::from_le_bytes(*word);
-                let square = value * value;
-                sum.zeros += u64::from(value == 0.0);
-                sum.squares += if value.is_finite() { square } else { 0.0 };
-            }
-            Ok(sum)
-        }
-        _ => {
-            let width = dtype.element_bytes().unwrap_or(1) as usize;
-            wide.resize(bytes.len() / width * 4, 0);
-            cast::cast(dtype, DType::F32, bytes, wide)?;
-            Ok(rank::tally(Path::Fast, wide, 0))
-        }
+/// Zeros and squares of elements of F32 or F64.
+fn tally(dtype: DType, bytes: &[u8]) -> Tally {
+    if dtype == DType::F32 {
+        return rank::tally(Path::Fast, bytes, 0);
     }
+    let mut sum = Tally::default();
+    for word in bytes.as_chunks::<8>().0 {
+        let value = f64::from_le_bytes(*word);
+        let square = value * value;
+        sum.zeros += u64::from(value == 0.0);
+        sum.squares += if value.is_finite() { square } else { 0.0 };
+    }
+    sum
 }
 
 /// Shows all bytes to `work`, at most `step` elements at a time; it may change them.
