@@ -75,6 +75,10 @@ impl<'a> Masked<'a> {
             Mask::Slices { axis, zeroed } => {
                 let dimensions = self.of.tensor().shape.dimensions();
                 let inner: u64 = dimensions[axis + 1..].iter().product();
+                if inner == 1 {
+                    zero_across(out, width, (first % zeroed.len() as u64) as usize, zeroed);
+                    return Ok(());
+                }
                 let mut at = first;
                 let mut rest = out;
                 while at < first + elements {
@@ -260,4 +264,25 @@ fn write_doubles(dtype: DType, values: &[f64], out: &mut [u8]) -> Result<()> {
         .flat_map(|value| value.to_le_bytes())
         .collect();
     cast::cast(DType::F64, dtype, &bytes, out).map(|_| ())
+}
+/// Zeroes elements of `width` bytes that lie in one slice after the other, the first in
+/// `slice`.
+fn zero_across(out: &mut [u8], width: usize, slice: usize, zeroed: &[bool]) {
+    fn elements<const WIDTH: usize>(out: &mut [u8], mut slice: usize, zeroed: &[bool]) {
+        let mut rest = out.as_chunks_mut::<WIDTH>().0;
+        while !rest.is_empty() && !zeroed.is_empty() {
+            let run = rest.len().min(zeroed.len() - slice);
+            let (here, after) = rest.split_at_mut(run);
+            for (element, &is_zeroed) in here.iter_mut().zip(&zeroed[slice..]) {
+                *element = if is_zeroed { [0; WIDTH] } else { *element };
+            }
+            (rest, slice) = (after, 0);
+        }
+    }
+    match width {
+        1 => elements::<1>(out, slice, zeroed),
+        2 => elements::<2>(out, slice, zeroed),
+        4 => elements::<4>(out, slice, zeroed),
+        _ => elements::<8>(out, slice, zeroed),
+    }
 }
