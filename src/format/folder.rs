@@ -96,7 +96,13 @@ enum Choice<'a> {
     Index(&'a FolderEntry),
     Single(&'a FolderEntry),
     /// Numbered shards, in order, without an index.
-    Numbered(Vec<&'a FolderEntry>),
+    Numbered(Shards<'a>),
+}
+
+struct Shards<'a> {
+    present: Vec<&'a FolderEntry>,
+    /// Names that the numbers ask for, but the folder lacks.
+    missing: Vec<String>,
 }
 
 impl Choice<'_> {
@@ -110,7 +116,7 @@ impl Choice<'_> {
         match self {
             Choice::Index(index) => index.name == entry.name,
             Choice::Single(single) => single.name == entry.name,
-            Choice::Numbered(shards) => shards.iter().any(|shard| shard.name == entry.name),
+            Choice::Numbered(shards) => shards.present.iter().any(|shard| shard.name == entry.name),
         }
     }
 }
@@ -199,7 +205,7 @@ fn choose_around<'a>(
 
 /// All shards of which `first` is one.
 ///
-/// Errors: `Malformed` if some are missing, `Limit` past [`limits::SHARDS`].
+/// Errors: `Limit` past [`limits::SHARDS`].
 fn numbered_shards<'a>(first: &Numbered<'_>, candidates: &[&'a FolderEntry]) -> Result<Choice<'a>> {
     let mut shards: Vec<(u64, &FolderEntry)> = candidates
         .iter()
@@ -214,31 +220,30 @@ fn numbered_shards<'a>(first: &Numbered<'_>, candidates: &[&'a FolderEntry]) -> 
         return Err(Error::limit(message));
     }
     let has = |number: &u64| shards.binary_search_by_key(number, |(n, _)| *n).is_ok();
-    let mut missing = (1..=first.total).filter(|number| !has(number));
-    if let Some(number) = missing.next() {
-        let count = missing.count().saturating_add(1);
-        let message = format!(
-            "shard `{}` is missing; {count} of {} are not in the folder",
-            first.name_of(number),
-            first.total
-        );
-        return Err(Error::malformed(message).under("missing-shard"));
-    }
+    let missing = (1..=first.total).filter(|number| !has(number));
+    let missing = missing.map(|number| first.name_of(number)).collect();
     let inside = shards
         .into_iter()
         .filter(|(number, _)| (1..=first.total).contains(number));
-    Ok(Choice::Numbered(inside.map(|(_, entry)| entry).collect()))
+    Ok(Choice::Numbered(Shards {
+        present: inside.map(|(_, entry)| entry).collect(),
+        missing,
+    }))
 }
 
-fn open_numbered(
-    path: &Path,
-    shards: &[&FolderEntry],
-    options: &ReadOptions,
-) -> Result<Checkpoint> {
-    let count = shards.len();
+fn open_numbered(path: &Path, shards: &Shards<'_>, options: &ReadOptions) -> Result<Checkpoint> {
+    let (count, missing) = (shards.present.len(), shards.missing.len());
     let mut faults = Faults::new(options);
+    for name in &shards.missing {
+        let all = count.saturating_add(missing);
+        let message =
+            format!("shard `{name}` is missing; {missing} of {all} are not in the folder");
+        faults.pass(Err::<(), _>(
+            Error::malformed(message).under("missing-shard"),
+        ))?;
+    }
+    let shards = shards.present.iter();
     let shards = shards
-        .iter()
         .map(|entry| sharded::open_shard(path, &entry.name, options, &mut faults))
         .collect::<Result<Vec<_>>>()?;
     let mut checkpoint = sharded::join(shards, HashMap::new())?;

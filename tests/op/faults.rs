@@ -112,3 +112,75 @@ fn every_missing_shard_and_every_broken_one_is_named() {
     let checkpoint = examined.checkpoint.unwrap();
     assert_eq!(checkpoint.tensors.len(), 1);
 }
+
+/// Errors of examining `path`, as rule and text; and the names of the tensors that were read.
+fn examined(path: &Path) -> (Vec<String>, Vec<String>) {
+    let examined = examine(path, &Policy::default()).unwrap();
+    let errors = examined
+        .notes
+        .iter()
+        .filter(|note| note.level >= Level::Error);
+    let errors = errors.map(|note| format!("{}: {}", note.rule, note.text));
+    let tensors = examined.checkpoint.unwrap().tensors.into_iter();
+    (errors.collect(), tensors.map(|t| t.name).collect())
+}
+
+#[test]
+fn every_hole_among_numbered_shards_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+    let name = |number: u64| format!("m-0000{number}-of-00004.safetensors");
+    std::fs::write(folder.path().join(name(2)), safetensors(header, 8)).unwrap();
+    std::fs::write(folder.path().join(name(3)), b"nothing").unwrap();
+    let (errors, tensors) = examined(folder.path());
+    let missing = |number| {
+        let name = name(number);
+        format!("missing-shard: shard `{name}` is missing; 2 of 4 are not in the folder")
+    };
+    assert_eq!(errors[..2], [missing(1), missing(4)]);
+    assert!(errors[2].contains("no format that is read here"));
+    assert_eq!((errors.len(), tensors), (3, vec!["a".to_owned()]));
+}
+
+/// A GGUF file of one tensor `NAME`, the part `number` of three; source: gguf.md, "File Structure".
+fn gguf_part(number: u32, name: &str) -> Vec<u8> {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+    bytes.extend([1_u64, 2].map(u64::to_le_bytes).concat());
+    for (key, value) in [("split.no", number - 1), ("split.count", 3)] {
+        bytes.extend([text(key), 4_u32.to_le_bytes().into()].concat());
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend([text(name), 1_u32.to_le_bytes().into()].concat());
+    bytes.extend(2_u64.to_le_bytes());
+    bytes.extend([0_u32, 0, 0].map(u32::to_le_bytes).concat());
+    bytes.resize(bytes.len().next_multiple_of(32) + 32, 0);
+    bytes
+}
+
+#[test]
+fn every_hole_in_a_split_gguf_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |number: u64| folder.path().join(format!("m-0000{number}-of-00003.gguf"));
+    std::fs::write(part(1), gguf_part(1, "a")).unwrap();
+    let (errors, tensors) = examined(&part(1));
+    let expected = [
+        "missing-shard: part 2 of 3 is missing",
+        "missing-shard: part 3 of 3 is missing",
+    ];
+    assert_eq!(
+        (errors, tensors),
+        (expected.map(String::from).to_vec(), vec!["a".to_owned()])
+    );
+
+    std::fs::write(part(2), b"nothing").unwrap();
+    std::fs::write(part(3), gguf_part(2, "c")).unwrap();
+    let (errors, tensors) = examined(&part(1));
+    assert!(
+        errors[0].contains("no format that is read here"),
+        "{errors:?}"
+    );
+    let expected = "malformed: `split.no` says that this is part 2, but the name says 3";
+    assert_eq!(errors[1..], [expected]);
+    assert_eq!(tensors, ["a"]);
+}

@@ -5,6 +5,7 @@
 //! metadata; the others need not repeat it. Source: gguf-split.cpp and llama-model-loader.cpp.
 
 use crate::error::{Error, Kind, Result};
+use crate::format::faults::Faults;
 use crate::format::{self, ReadOptions};
 use crate::format::{set_aside, set_aside_hint};
 use crate::io::{Source, file_exists};
@@ -49,23 +50,28 @@ fn alone(part: &Checkpoint) -> Checkpoint {
 }
 
 fn open_all(name: &PartName, part: &Checkpoint, options: &ReadOptions) -> Result<Checkpoint> {
-    name.check_present()?;
+    let mut faults = Faults::new(options);
+    let missing = name.missing();
+    name.pass_missing(&missing, &mut faults)?;
     let mut whole = Whole::default();
-    for number in 1..=name.count {
+    let mut is_complete = missing.is_empty();
+    for number in (1..=name.count).filter(|number| missing.binary_search(number).is_err()) {
         let path = name.path(number);
         let shown = path.to_string_lossy();
-        let read;
-        let part = if number == name.number {
-            part
-        } else {
-            read = read_part(&path, options)?;
-            &read
+        let mut add = |part: &Checkpoint| whole.add(name, number, part, &shown);
+        let added = match number == name.number {
+            true => add(part),
+            false => read_part(&path, options).and_then(|part| add(&part)),
         };
-        whole
-            .add(name, number, part, &shown)
-            .map_err(|error| error.in_file(&shown))?;
+        let added = added.map_err(|error| error.in_file(&shown));
+        is_complete &= faults.pass(added)?.is_some();
     }
-    whole.finish(name)
+    let first = name.path(1);
+    if is_complete {
+        let checked = whole.check(name);
+        faults.pass(checked.map_err(|error| error.in_file(&first.to_string_lossy())))?;
+    }
+    Ok(whole.finish(faults))
 }
 
 fn read_part(path: &Path, options: &ReadOptions) -> Result<Checkpoint> {
@@ -112,22 +118,29 @@ impl PartName {
             .join(format!("{stem}-{number:05}-of-{count:05}.gguf"))
     }
 
-    fn check_present(&self) -> Result<()> {
-        let missing = (1..=self.count).find(|&number| !file_exists(&self.path(number)));
-        let Some(number) = missing else {
+    /// Numbers of the parts that are not there, ascending.
+    fn missing(&self) -> Vec<u64> {
+        let is_missing = |number: &u64| !file_exists(&self.path(*number));
+        (1..=self.count).filter(is_missing).collect()
+    }
+
+    fn pass_missing(&self, missing: &[u64], faults: &mut Faults) -> Result<()> {
+        if missing.is_empty() {
             return Ok(());
-        };
-        let count = self.count;
-        let path = self.path(number);
-        let message = format!("part {number} of {count} is missing");
+        }
         let mut old = (1..=self.count).map(|number| set_aside(&self.path(number)));
         let hint = match old.find(|path| file_exists(path)) {
             Some(old) => set_aside_hint(&old),
             None => "all parts must stand in one folder under their original names".to_owned(),
         };
-        Err(Error::new(Kind::Io, message)
-            .in_file(&path.to_string_lossy())
-            .with_hint(hint))
+        for number in missing {
+            let message = format!("part {number} of {} is missing", self.count);
+            let error = Error::new(Kind::Io, message).under("missing-shard");
+            let path = self.path(*number);
+            let error = error.in_file(&path.to_string_lossy());
+            faults.pass(Err::<(), _>(error.with_hint(hint.clone())))?;
+        }
+        Ok(())
     }
 }
 
@@ -212,18 +225,23 @@ impl Whole {
         }
     }
 
-    fn finish(mut self, name: &PartName) -> Result<Checkpoint> {
+    /// Holds how many tensors all parts have against what the first of them says.
+    fn check(&self, name: &PartName) -> Result<()> {
         let found = self.checkpoint.tensors.len() as u64;
         let count = name.count;
-        if let Some(stated) = self.tensors.filter(|&stated| stated != found) {
-            let message =
-                format!("`{TENSORS}` says {stated} tensors, but the {count} parts hold {found}");
-            let first = name.path(1);
-            return Err(Error::malformed(message).in_file(&first.to_string_lossy()));
+        match self.tensors.filter(|&stated| stated != found) {
+            Some(stated) => Err(Error::malformed(format!(
+                "`{TENSORS}` says {stated} tensors, but the {count} parts hold {found}"
+            ))),
+            None => Ok(()),
         }
+    }
+
+    fn finish(mut self, faults: Faults) -> Checkpoint {
         self.checkpoint.format = "gguf";
         "split".clone_into(&mut self.checkpoint.variant);
-        Ok(self.checkpoint)
+        self.checkpoint.notes.extend(faults.into_notes());
+        self.checkpoint
     }
 }
 
