@@ -41,11 +41,21 @@ pub(crate) fn bring(
     let entries = list_folder(source)?.into_iter().filter(is_companion);
     for entry in entries.filter(|entry| !(special.skips)(&entry.name)) {
         let to = folder.join(&entry.name);
-        if file_exists(&to) && !options.replace {
-            global.say(&format!("{}: exists already and is kept", to.display()));
+        // `--force` is about the output; what lies beside it may be of another model.
+        if file_exists(&to) {
+            let shown = to.display();
+            global.say(&format!(
+                "{shown}: exists already and is kept; remove it to have the source's"
+            ));
             continue;
         }
-        let sink = Sink::create(&to, options)?;
+        let sink = Sink::create(
+            &to,
+            SinkOptions {
+                replace: false,
+                ..options
+            },
+        )?;
         match special
             .rewritten
             .iter()

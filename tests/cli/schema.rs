@@ -1,6 +1,7 @@
 //! `ckpt inspect --as-schema` and `ckpt audit --schema`, from the outside.
 
 use super::support::{ckpt_in, folder, safetensors};
+use crate::support::testdata;
 use serde_json::Value as Json;
 
 #[test]
@@ -32,6 +33,36 @@ fn a_good_checkpoint_makes_the_schema_that_others_are_held_against() {
     assert_eq!(other.status, 1);
     let expected = ["schema-missing", "schema-dtype", "schema-missing"];
     assert_eq!(rules(&other), expected, "{}", other.stdout);
+}
+
+#[test]
+fn a_schema_says_what_it_is_of_and_no_metadata_gets_out_of_the_comment() {
+    let model = testdata("language").join("qwen3");
+    let folder = folder();
+    let args = ["inspect", model.to_str().unwrap(), "--as-schema"];
+    let made = ckpt_in(folder.path(), &args);
+    let first = made.stdout.lines().next().unwrap();
+    assert_eq!(first, "# qwen3, a model (Qwen3; Qwen3ForCausalLM)");
+    let config = r#"{"model_type": "odd\nextra = 'allow'", "architectures": ["\u0085\u001b[1m"]}"#;
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    // Only beside a whole model is its configuration read.
+    let [from, to] = ["m.safetensors", "model.safetensors"].map(|name| folder.path().join(name));
+    std::fs::rename(from, to).unwrap();
+    let args = [
+        "inspect",
+        "model.safetensors",
+        "--as-schema",
+        "-o",
+        "m.toml",
+    ];
+    assert_eq!(ckpt_in(folder.path(), &args).status, 0);
+    let text = std::fs::read_to_string(folder.path().join("m.toml")).unwrap();
+    let second = text.lines().nth(1);
+    assert!(text.starts_with("# odd"), "{text}");
+    assert_eq!(second, Some("schema = \"ckpt.schema/1\""), "{text}");
+    let args = ["audit", "model.safetensors", "--schema", "m.toml", "--json"];
+    let audited = ckpt_in(folder.path(), &args).stdout;
+    assert!(!audited.contains("schema-"), "{audited}");
 }
 
 #[test]

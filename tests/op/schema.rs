@@ -5,6 +5,7 @@ use crate::support::{good_files, read_json, short, testdata};
 use ckpt::DType;
 use ckpt::format;
 use ckpt::model::{Checkpoint, Note, Value};
+use ckpt::op::identity::Identity;
 use ckpt::op::schema::{Schema, config, write};
 use serde_json::{Map, Value as Json};
 
@@ -135,7 +136,7 @@ fn every_good_file_fits_the_schema_written_from_it() {
         let Ok(checkpoint) = format::open(&path) else {
             continue;
         };
-        let text = write::write(&checkpoint);
+        let text = write::write(&checkpoint, &Identity::default());
         let schema =
             Schema::read(&text).unwrap_or_else(|e| panic!("{}: {e}\n{text}", short(&path)));
         let notes = schema.check(&checkpoint).unwrap();

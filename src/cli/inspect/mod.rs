@@ -219,7 +219,7 @@ impl Report for Request<'_> {
     }
     fn lines(&self, found: &Found) -> Option<String> {
         let is_wanted = self.args.as_schema;
-        is_wanted.then(|| schema::write::write(&found.checkpoint))
+        is_wanted.then(|| schema::write::write(&found.checkpoint, &found.about.identity))
     }
 
     fn status(&self, _: &Found) -> Status {
