@@ -11,7 +11,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Ok(matrix) = imatrix::read(&Source::from_bytes("input", data)) else {
         return;
     };
-    let names: Vec<String> = matrix.entries.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> = matrix
+        .entries
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
     let weights = Weights::new(matrix);
     for name in names {
         for shape in [&[256][..], &[2, 256], &[3, 1, 256]] {

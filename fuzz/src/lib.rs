@@ -16,11 +16,7 @@ const TENSORS: usize = 100;
 pub fn read_as(format: &str, data: &[u8]) {
     let format = FORMATS.iter().find(|known| known.name() == format).unwrap();
     let source = Source::from_bytes("input", data);
-    for options in [
-        ReadOptions::SUMMARY,
-        ReadOptions::ALL,
-        ReadOptions::EXAMINE,
-    ] {
+    for options in [ReadOptions::SUMMARY, ReadOptions::ALL, ReadOptions::EXAMINE] {
         if let Ok(checkpoint) = format.read(&source, &options) {
             read_tensors(checkpoint);
         }
