@@ -37,6 +37,15 @@ impl Tensor {
         }
     }
 
+    /// The same elements in another dtype, cast as they are read; a copy if they have it.
+    pub fn cast(&self, dtype: DType) -> Tensor {
+        if self.dtype == dtype {
+            return self.clone();
+        }
+        let payload = Payload::Cast(Arc::new(self.clone()));
+        Tensor::new(self.name.clone(), dtype, self.shape.clone(), payload)
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.shape.elements()

@@ -9,11 +9,10 @@
 use super::rules::Wanted;
 use super::work::{self, Run, SharedReader, lock};
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::InstructionSet;
 use crate::kernel::lossless::{Exact, of_f32, of_f64};
-use crate::limits;
-use crate::model::{Checkpoint, Payload, Tensor};
+use crate::model::{Checkpoint, Tensor};
 use crate::parallel::{self, Progress};
 use crate::stream::{Reader, Scratch};
 use std::sync::Mutex;
@@ -155,7 +154,7 @@ impl<'a> Search<'a> {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let tensor = &self.tensors[run.tensor];
-        check_size(tensor)?;
+        work::check_size(tensor)?;
         let Some(reader) = shared.open(tensor, run.first)? else {
             return Ok(());
         };
@@ -190,14 +189,4 @@ impl<'a> Search<'a> {
             None => Exact::NONE,
         }
     }
-}
-
-fn check_size(tensor: &Tensor) -> Result<()> {
-    let is_stored = matches!(tensor.payload, Payload::Stored(_));
-    let bytes = tensor.byte_len().unwrap_or(u64::MAX);
-    if is_stored || bytes <= limits::VIEW {
-        return Ok(());
-    }
-    let text = format!("stands for {bytes} bytes; the limit is {}", limits::VIEW);
-    Err(Error::limit(text).in_tensor(&tensor.name))
 }

@@ -6,7 +6,7 @@
 //! channels those along the second.
 
 use super::rules::{GROUP, Sparsity};
-use super::work::{SharedReader, as_f32};
+use super::work::{SharedReader, as_f32, check_size};
 use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
 use crate::kernel::{Path, zero};
@@ -221,8 +221,9 @@ impl Subject {
             tensor.dtype.class(),
             Class::Float | Class::Block | Class::Quantized
         );
-        let is_absent = matches!(tensor.payload, Payload::Absent(_));
-        if !is_number || is_absent || tensor.tied_to.is_some() || tensor.elements() == 0 {
+        let can_be_read =
+            !matches!(tensor.payload, Payload::Absent(_)) && check_size(tensor).is_ok();
+        if !is_number || !can_be_read || tensor.tied_to.is_some() || tensor.elements() == 0 {
             return None;
         }
         let row = tensor.shape.row_elements();

@@ -2,8 +2,9 @@
 //! tensor once for all of its runs.
 
 use crate::dtype::{Class, DType};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::moments::TILE;
+use crate::limits;
 use crate::model::{Payload, Tensor};
 use crate::stream::Reader;
 use std::ops::Range;
@@ -129,13 +130,23 @@ impl<'a> SharedReader<'a> {
 
 /// The same tensor with its elements as `f32`.
 pub(crate) fn as_f32(tensor: Tensor) -> Tensor {
-    let shape = tensor.shape.clone();
-    let name = tensor.name.clone();
-    let payload = match tensor.dtype.class() {
-        Class::Quantized => Payload::Dequantized(Arc::new(tensor)),
-        _ => Payload::Cast(Arc::new(tensor)),
-    };
+    if tensor.dtype.class() != Class::Quantized {
+        return tensor.cast(DType::F32);
+    }
+    let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+    let payload = Payload::Dequantized(Arc::new(tensor));
     Tensor::new(name, DType::F32, shape, payload)
+}
+
+/// Errors: `Limit` for a view of a few bytes that stands for more than anyone can read.
+pub(crate) fn check_size(tensor: &Tensor) -> Result<()> {
+    let is_stored = matches!(tensor.payload, Payload::Stored(_));
+    let bytes = tensor.byte_len().unwrap_or(u64::MAX);
+    if is_stored || bytes <= limits::VIEW {
+        return Ok(());
+    }
+    let text = format!("stands for {bytes} bytes; the limit is {}", limits::VIEW);
+    Err(Error::limit(text).in_tensor(&tensor.name))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! `op::sparsity` against counts made by numpy, whatever the threads and the cuts.
 
 use crate::support::testdata;
+use ckpt::dtype::DType;
 use ckpt::format;
+use ckpt::model::{Checkpoint, Payload, Shape, Storage, Tensor};
 use ckpt::op::sparsity::{Count, Pattern, measure};
 use ckpt::parallel::Silent;
 use serde_json::Value;
+use std::sync::Arc;
 
 const PATTERNS: [&str; 4] = ["2:4", "4:8", "1:4", "3:6"];
 
@@ -97,4 +100,19 @@ fn patterns_that_cannot_be_are_refused() {
         .to_vec();
     let error = measure(&checkpoint, &patterns, 1, &Silent).unwrap_err();
     assert!(error.message().contains("limit"), "{}", error.message());
+}
+
+/// A few bytes that stand for more than anyone can read.
+#[test]
+fn enormous_views_are_left_aside() {
+    let stored = Payload::Stored(Storage::inline([0; 4]));
+    let single = Tensor::new("a", DType::F32, Shape::scalar(), stored);
+    let shape = Shape::new([1 << 40, 1 << 20]).unwrap();
+    let view = Payload::Reinterpreted(Arc::new(single));
+    let checkpoint = Checkpoint {
+        tensors: vec![Tensor::new("a", DType::F32, shape, view)],
+        ..Checkpoint::default()
+    };
+    let found = measure(&checkpoint, &patterns(), 2, &Silent).unwrap();
+    assert_eq!(found, [None]);
 }

@@ -7,7 +7,6 @@ use super::sketch::{self, Sketch};
 use super::{Domain, Measures, Options, Outcome, Row, Stats, Totals};
 use crate::dtype::{Class, DType, cast};
 use crate::error::{Error, Result};
-use crate::limits;
 use crate::model::{Checkpoint, Payload, Tensor};
 use crate::op::work::{self, Run, SharedReader, as_f32, lock};
 use crate::parallel;
@@ -78,12 +77,8 @@ impl Subject {
         if let DType::Unknown(_) = tensor.dtype {
             return Subject::Absent(format!("type {} is not known", tensor.dtype));
         }
-        let is_stored = matches!(tensor.payload, Payload::Stored(_));
-        let bytes = tensor.byte_len().unwrap_or(u64::MAX);
-        if !is_stored && bytes > limits::VIEW {
-            let allowed = limits::VIEW;
-            let text = format!("stands for {bytes} bytes; the limit is {allowed}");
-            return Subject::Refused(Error::limit(text).in_tensor(&tensor.name));
+        if let Err(error) = work::check_size(tensor) {
+            return Subject::Refused(error);
         }
         if let Some(route) = Route::of(tensor) {
             return Subject::Measure { view: None, route };
