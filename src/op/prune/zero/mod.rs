@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Tensors up to this many elements are worked on side by side, larger ones one after the other
 /// with all threads.
-const SMALL: u64 = 4 << 20;
+const SMALL: u64 = 32 << 20;
 
 pub use crate::op::rules::GROUP;
 
