@@ -28,14 +28,13 @@ use crate::dtype::cast;
 use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
 use crate::format;
-use crate::model::{Payload, Tensor};
+use crate::model::Tensor;
 use crate::stream::Reader;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType as CandleType, Device, Tensor as CandleTensor};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Bytes to which candle's largest blocks are aligned.
 const ALIGNMENT: usize = 8;
@@ -199,9 +198,7 @@ fn dequantised(
 /// Blocks as this library decodes them.
 fn decoded(tensor: &Tensor, device: &Device) -> Result<CandleTensor> {
     cast::check(tensor.dtype, DType::F32).map_err(|_| no_type(tensor.dtype))?;
-    let payload = Payload::Cast(Arc::new(tensor.clone()));
-    let floats = Tensor::new(&tensor.name, DType::F32, tensor.shape.clone(), payload);
-    convert(&floats, device)
+    convert(&tensor.cast(DType::F32), device)
 }
 
 fn quantised(tensor: &Tensor, kind: GgmlDType, device: &Device) -> Result<QTensor> {

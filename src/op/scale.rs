@@ -5,10 +5,9 @@
 
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::model::{Payload, Tensor};
+use crate::model::Tensor;
 use crate::parallel;
 use crate::stream::{Reader, Scratch};
-use std::sync::Arc;
 
 /// Elements that one thread looks at without a break; whole blocks of every dtype.
 const PIECE: u64 = 1 << 16;
@@ -28,11 +27,7 @@ pub fn largest_of(dtype: DType) -> Option<f32> {
 ///
 /// Reads the whole tensor. Errors: whatever reading may fail with.
 pub fn scale(tensor: &Tensor, largest: f32, threads: usize) -> Result<f32> {
-    let single = Tensor {
-        dtype: DType::F32,
-        payload: Payload::Cast(Arc::new(tensor.clone())),
-        ..tensor.clone()
-    };
+    let single = tensor.cast(DType::F32);
     let reader = Reader::open(&single)?;
     let elements = single.elements();
     let pieces = usize::try_from(elements.div_ceil(PIECE)).unwrap_or(usize::MAX);

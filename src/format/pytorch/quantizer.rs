@@ -7,9 +7,8 @@ use super::pickler::Element;
 use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Checkpoint, Payload, Quantization, Tensor};
+use crate::model::{Checkpoint, Quantization, Tensor};
 use crate::stream::Reader;
-use std::sync::Arc;
 
 /// Bytes of a scale and a zero point at most.
 const CHANNEL: u64 = 16;
@@ -97,18 +96,9 @@ impl Quantizer {
 
 impl Channels {
     fn read(from: &Tensor, dtype: DType, stem: &'static str) -> Result<Channels> {
-        let cast = match from.dtype == dtype {
-            true => from.clone(),
-            false => Tensor::new(
-                from.name.clone(),
-                dtype,
-                from.shape.clone(),
-                Payload::Cast(Arc::new(from.clone())),
-            ),
-        };
         Ok(Channels {
             element: Element::Class(stem),
-            bytes: Reader::open(&cast)?.read_all()?,
+            bytes: Reader::open(&from.cast(dtype))?.read_all()?,
         })
     }
 }

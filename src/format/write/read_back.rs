@@ -4,10 +4,9 @@ use super::plan::Plan;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ReadOptions, read};
 use crate::io::Sink;
-use crate::model::{Checkpoint, Payload, Quantization, Tensor};
+use crate::model::{Checkpoint, Quantization, Tensor};
 use crate::stream::Reader;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// The tensors of the outputs, one for each of `checkpoint` and in its order. Their bytes lie in
 /// the outputs.
@@ -109,11 +108,7 @@ fn same_scales(meant: &Tensor, found: &Tensor) -> Result<bool> {
 
 /// Whether `found` is `meant`, in whichever dtype.
 fn same_numbers(meant: &Tensor, found: &Tensor) -> Result<bool> {
-    let cast = Tensor {
-        dtype: found.dtype,
-        payload: Payload::Cast(Arc::new(meant.clone())),
-        ..meant.clone()
-    };
+    let cast = meant.cast(found.dtype);
     let read = |tensor: &Tensor| Reader::open(tensor)?.read_all();
     Ok(meant.elements() == found.elements() && read(&cast)? == read(found)?)
 }
@@ -127,7 +122,9 @@ fn differs(tensor: &str, problem: &str) -> Error {
 mod tests {
     use super::*;
     use crate::dtype::DType;
+    use crate::model::Payload;
     use crate::model::{Shape, Storage};
+    use std::sync::Arc;
 
     #[test]
     fn scales_are_compared_as_numbers_and_bits() {

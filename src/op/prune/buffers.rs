@@ -15,7 +15,6 @@ use crate::model::{Level, Note, Payload, Storage, Tensor};
 use crate::op::convert::Reason;
 use crate::stream::{Reader, Scratch};
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// Why a buffer goes that every loader makes anew.
 const RECOMPUTED: &str = "recomputed when loaded";
@@ -233,17 +232,8 @@ fn every(tensor: &Tensor, mut holds: impl FnMut(u64, f64) -> bool) -> Result<boo
     if !is_plain || matches!(tensor.payload, Payload::Absent(_)) {
         return Ok(false);
     }
-    let wide = Tensor::new(
-        tensor.name.clone(),
-        DType::F64,
-        tensor.shape.clone(),
-        Payload::Cast(Arc::new(tensor.clone())),
-    );
-    let read = match tensor.dtype {
-        DType::F64 => tensor,
-        _ => &wide,
-    };
-    let reader = Reader::open(read)?;
+    let wide = tensor.cast(DType::F64);
+    let reader = Reader::open(&wide)?;
     let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
     let count = tensor.elements();
     let mut first = 0;

@@ -12,10 +12,9 @@ pub use print::print;
 
 use crate::dtype::{Class, DType};
 use crate::error::{Error, Result};
-use crate::model::{Payload, Shape, Tensor};
+use crate::model::Tensor;
 use crate::stream::{Reader, Scratch};
 use slice::Axis;
-use std::sync::Arc;
 
 /// Values that are shown at once at most: 16 bytes each in memory.
 const VALUES: u64 = 16 << 20;
@@ -110,9 +109,7 @@ fn as_numbers(tensor: &Tensor) -> Tensor {
     if !is_decoded {
         return tensor.clone();
     }
-    let payload = Payload::Cast(Arc::new(tensor.clone()));
-    let shape: Shape = tensor.shape.clone();
-    Tensor::new(tensor.name.clone(), DType::F32, shape, payload)
+    tensor.cast(DType::F32)
 }
 
 /// Reads the elements at every combination of `picked` indices, one list for each dimension.

@@ -8,10 +8,9 @@ use super::{Adapter, Method, Pair};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Checkpoint, Payload, Tensor};
+use crate::model::{Checkpoint, Tensor};
 use crate::parallel;
 use crate::stream::Reader;
-use std::sync::Arc;
 
 /// How many times the median a norm must be to stand out.
 const OUTLIER: f64 = 10.0;
@@ -405,16 +404,7 @@ impl Factors<'_> {
         let rows = dimensions.first().copied().unwrap_or(1);
         let columns = dimensions.iter().skip(1).product::<u64>();
         check_size(rows, columns)?;
-        let wide = Tensor::new(
-            tensor.name.clone(),
-            DType::F64,
-            tensor.shape.clone(),
-            Payload::Cast(Arc::new(tensor.clone())),
-        );
-        let read = match tensor.dtype {
-            DType::F64 => Reader::open(tensor)?.read_all()?,
-            _ => Reader::open(&wide)?.read_all()?,
-        };
+        let read = Reader::open(&tensor.cast(DType::F64))?.read_all()?;
         let (numbers, _) = read.as_chunks::<8>();
         let values: Vec<f64> = numbers
             .iter()
