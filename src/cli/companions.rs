@@ -1,7 +1,7 @@
 //! The small files beside a model's weights, which go where the weights go.
 
 use super::args::Global;
-use ckpt::io::{FolderEntry, Sink, SinkOptions, Source, file_exists, list_folder};
+use ckpt::io::{FolderEntry, Sink, SinkOptions, Source, file_exists, folder_of, list_folder};
 use ckpt::{Error, Result};
 use std::path::Path;
 
@@ -17,19 +17,16 @@ pub(crate) struct Special<'a> {
 }
 
 /// Copies the companions in `source`, a folder, to the folder of `target`. What stands there
-/// already is left alone, unless it may be replaced.
+/// already is left alone: `--force` is about the output, and what lies beside it may be of
+/// another model.
 pub(crate) fn bring(
     global: &Global,
     source: &Path,
     target: &Path,
-    options: SinkOptions,
+    sync: bool,
     special: &Special<'_>,
 ) -> Result<()> {
-    let folder = target.parent().unwrap_or(Path::new(""));
-    let folder = match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
-    };
+    let folder = folder_of(target);
     let canonical = |path: &Path| {
         let name = path.to_string_lossy().into_owned();
         std::fs::canonicalize(path).map_err(|e| Error::io("cannot be found", e).in_file(&name))
@@ -37,11 +34,14 @@ pub(crate) fn bring(
     if canonical(source)? == canonical(folder)? {
         return Ok(());
     }
+    let options = SinkOptions {
+        replace: false,
+        sync,
+    };
     let mut brought = Vec::new();
     let entries = list_folder(source)?.into_iter().filter(is_companion);
     for entry in entries.filter(|entry| !(special.skips)(&entry.name)) {
         let to = folder.join(&entry.name);
-        // `--force` is about the output; what lies beside it may be of another model.
         if file_exists(&to) {
             let shown = to.display();
             global.say(&format!(
@@ -49,13 +49,7 @@ pub(crate) fn bring(
             ));
             continue;
         }
-        let sink = Sink::create(
-            &to,
-            SinkOptions {
-                replace: false,
-                ..options
-            },
-        )?;
+        let sink = Sink::create(&to, options)?;
         match special
             .rewritten
             .iter()

@@ -5,11 +5,10 @@ use super::args::{Global, RootArgs, SelectionArgs};
 use super::names::{NamesArg, arrange, is_in_metadata};
 use super::transform::rules::{self, RuleArgs};
 use super::transform::{
-    self, Dropped, Report, Request, WriteArgs, imatrix, metadata, say_values, target_path,
+    self, Dropped, Made, Making, Report, WriteArgs, metadata, say_values, target_path,
 };
 use ckpt::format;
 use ckpt::model::{Checkpoint, Level};
-use ckpt::op::convert::{self, Options};
 use ckpt::op::root::{self, Choice};
 use ckpt::op::rules::{Asked, Rules};
 use ckpt::op::select;
@@ -79,29 +78,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     removed.map_err(|error| error.in_file(&path))?;
     metadata::set(&mut arranged.checkpoint, &args.metadata)?;
     options.wanted = arranged.wanted;
-    let lossless = args
-        .write
-        .find_lossless(&arranged.checkpoint, &mut options, global);
-    lossless.map_err(|e| e.in_file(&path))?;
-    let make = |checkpoint: Checkpoint, options: &Options| {
-        let mut converted = convert::convert(checkpoint, options)?;
-        imatrix::record(&mut converted, options.importance.as_deref());
-        // What was asked for stands above what is recorded.
-        metadata::set(&mut converted.checkpoint, &args.metadata)?;
-        let unused = rules::rename(&mut converted, &rules)?;
-        Ok((converted, unused))
-    };
-    let request = Request {
-        checkpoint: &arranged.checkpoint,
+    let making = Making {
         target: &target,
         args: &args.write,
-        make: &|checkpoint, options| make(checkpoint, options).map(|(converted, _)| converted),
+        rules: &rules,
+        metadata: &args.metadata,
     };
-    let fitted = transform::fit(&request, &mut options, global).map_err(|e| e.in_file(&path))?;
-    let made = make(arranged.checkpoint, &options).map_err(|e| e.in_file(&path))?;
-    let (converted, unused) = made;
-    rules::say_unused(&unused, global);
-    let imatrix = imatrix::say(&converted, options.importance.as_deref(), global);
+    let Made { converted, more } = making.make(arranged.checkpoint, options, global)?;
     let source_name = |name: &str| {
         let own = arranged.source_names.get(name).map_or(name, String::as_str);
         format!("{}{own}", chosen.prefix)
@@ -118,12 +101,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     if arranged.is_described {
         report.skips = is_in_metadata;
     }
-    report
-        .more
-        .extend(fitted.map(|json| ("target_size".to_owned(), json)));
-    report
-        .more
-        .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));
+    report.more = more;
     report.edits_metadata = !args.metadata.is_empty() || !args.metadata_remove.is_empty();
     transform::finish(report, &target, &args.write, global)
 }

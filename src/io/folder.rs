@@ -22,6 +22,19 @@ pub fn is_folder(path: &Path) -> bool {
     path.is_dir()
 }
 
+/// The folder in which `path` stands; `.` for a bare name.
+pub fn folder_of(path: &Path) -> &Path {
+    or_here(path.parent().unwrap_or(Path::new("")))
+}
+
+/// `folder`, or `.` if it is empty: what is left of a bare name.
+pub fn or_here(folder: &Path) -> &Path {
+    match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    }
+}
+
 /// Whether something stands at `path`, be it a broken link.
 pub fn file_exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
@@ -30,11 +43,7 @@ pub fn file_exists(path: &Path) -> bool {
 /// Whether `path` leads, through links, to a place outside `folder`. What cannot be followed
 /// counts as inside: opening it will say why.
 pub fn is_outside(folder: &Path, path: &Path) -> bool {
-    let folder = match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
-    };
-    match (folder.canonicalize(), path.canonicalize()) {
+    match (or_here(folder).canonicalize(), path.canonicalize()) {
         (Ok(folder), Ok(path)) => !path.starts_with(folder),
         _ => false,
     }
@@ -103,10 +112,7 @@ pub fn remove_file(path: &Path) {
 /// system does not say.
 #[cfg(unix)]
 pub fn free_space(path: &Path) -> Option<u64> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let found = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
+    let found = rustix::fs::statvfs(folder_of(path)).ok()?;
     found.f_bavail.checked_mul(found.f_frsize)
 }
 

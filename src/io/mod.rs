@@ -21,8 +21,8 @@ mod source;
 
 pub use cursor::Cursor;
 pub use folder::{
-    FolderEntry, file_exists, free_space, is_folder, is_outside, list_folder, read_small_file,
-    read_small_text, real_path, remove_file, rename_file,
+    FolderEntry, file_exists, folder_of, free_space, is_folder, is_outside, list_folder, or_here,
+    read_small_file, read_small_text, real_path, remove_file, rename_file,
 };
 pub use inflate::{Codec, Packed, inflate, inflate_stream};
 pub use sink::{Sink, SinkOptions, overwrite, passing_name, remove_leftovers};

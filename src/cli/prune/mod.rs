@@ -8,10 +8,10 @@ use super::Status;
 use super::args::{Format, Global, RootArgs, SelectionArgs};
 use super::progress::Bar;
 use super::transform::rules::{self, RuleArgs};
-use super::transform::{self, Dropped, Report, Request, WriteArgs, imatrix, target_path};
+use super::transform::{self, Dropped, Making, Report, WriteArgs, target_path};
 use ckpt::format::{self, ReadOptions};
-use ckpt::model::{Checkpoint, Level};
-use ckpt::op::convert::{self, Converted, Reason};
+use ckpt::model::Level;
+use ckpt::op::convert::{Converted, Reason};
 use ckpt::op::prune::layers::DropLayers;
 use ckpt::op::prune::{self, Kind, Options, Pruned, Recipe, Weights};
 use ckpt::op::root::Choice;
@@ -147,26 +147,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
         .collect();
     rules::say_unused(&pruned.unused_rules, global);
     convert_options.wanted = std::mem::take(&mut pruned.asked);
-    let lossless = args
-        .write
-        .find_lossless(&checkpoint, &mut convert_options, global);
-    lossless.map_err(in_file)?;
-    let make = |checkpoint: Checkpoint, convert_options: &convert::Options| {
-        let mut converted = convert::convert(checkpoint, convert_options)?;
-        imatrix::record(&mut converted, convert_options.importance.as_deref());
-        let unused = rules::rename(&mut converted, &options.rules)?;
-        Ok((converted, unused))
-    };
-    let request = Request {
-        checkpoint: &checkpoint,
+    let making = Making {
         target: &target,
         args: &args.write,
-        make: &|checkpoint, options| make(checkpoint, options).map(|(converted, _)| converted),
+        rules: &options.rules,
+        metadata: &[],
     };
-    let fitted = transform::fit(&request, &mut convert_options, global).map_err(in_file)?;
-    let (mut converted, unused) = make(checkpoint, &convert_options).map_err(in_file)?;
-    rules::say_unused(&unused, global);
-    let imatrix = imatrix::say(&converted, convert_options.importance.as_deref(), global);
+    let made = making.make(checkpoint, convert_options, global)?;
+    let mut converted = made.converted;
     say_reasons(&mut converted, &pruned, &names);
     let source_name = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
     let mut report = Report::new("prune", "pruning", source, &converted, &source_name);
@@ -175,12 +163,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Status> {
     report.rewritten = folder::rewritten(&report.companions, &pruned, global)?;
     report.skips = |name| prune::is_training_file(name).is_some();
     report.more = more(&pruned);
-    report
-        .more
-        .extend(fitted.map(|json| ("target_size".to_owned(), json)));
-    report
-        .more
-        .extend(imatrix.map(|json| ("imatrix".to_owned(), json)));
+    report.more.extend(made.more);
     if !args.write.is_dry_run() {
         report.say_dropped(global);
     }

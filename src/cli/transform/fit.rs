@@ -1,37 +1,24 @@
 //! `--target-size`: dtypes that make the output fit, and what they cost.
 
-use super::WriteArgs;
+use super::Making;
 use crate::cli::args::Global;
 use crate::cli::progress::Bar;
 use ckpt::format;
 use ckpt::model::Checkpoint;
-use ckpt::op::convert::{self, Converted, Options, Scaling};
+use ckpt::op::convert::{self, Options, Scaling};
 use ckpt::text::{escape, grouped, human_number};
 use ckpt::{DType, Result};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 
-/// What is to be made, and where.
-pub(crate) struct Request<'a> {
-    pub(crate) checkpoint: &'a Checkpoint,
-    pub(crate) target: &'a Path,
-    pub(crate) args: &'a WriteArgs,
-    /// What is made of the checkpoint with these options.
-    pub(crate) make: &'a dyn Fn(Checkpoint, &Options) -> Result<Converted>,
-}
-
 /// Chooses dtypes for `--target-size`, if that is given; returns what the report says of it.
-pub(crate) fn fit(
-    request: &Request<'_>,
+pub(super) fn fit(
+    making: &Making<'_>,
+    checkpoint: &Checkpoint,
     options: &mut Options,
     global: &Global,
 ) -> Result<Option<Json>> {
-    let Request {
-        checkpoint,
-        target,
-        args,
-        make,
-    } = request;
+    let Making { target, args, .. } = making;
     let Some(size) = args.quantize.target_size else {
         return Ok(None);
     };
@@ -48,7 +35,7 @@ pub(crate) fn fit(
             fitted: dtypes.to_vec(),
             ..planned.clone()
         };
-        let converted = make((*checkpoint).clone(), &tried)?;
+        let (converted, _) = making.convert(checkpoint.clone(), &tried)?;
         let plan = format::plan(
             &converted.checkpoint,
             target,

@@ -15,7 +15,7 @@ pub(super) fn open(path: &Path) -> Result<Arc<Weights>> {
 }
 
 /// Records in the metadata what the weights were, if they are used.
-pub(crate) fn record(converted: &mut Converted, weights: Option<&Weights>) {
+pub(super) fn record(converted: &mut Converted, weights: Option<&Weights>) {
     if let Some(weights) = weights
         && used(&converted.checkpoint.tensors).with > 0
     {
@@ -25,7 +25,7 @@ pub(crate) fn record(converted: &mut Converted, weights: Option<&Weights>) {
 
 /// Says what has no weights, and returns what the JSON report has to say. Nothing without
 /// `weights`.
-pub(crate) fn say(
+pub(super) fn say(
     converted: &Converted,
     weights: Option<&Weights>,
     global: &Global,

@@ -1,6 +1,7 @@
 //! `--dtype auto`: looks for the smallest dtypes that lose nothing, and says what they save.
 
 use super::WriteArgs;
+use super::report::plural;
 use crate::cli::args::Global;
 use crate::cli::progress::Bar;
 use ckpt::model::{Checkpoint, Tensor};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 impl WriteArgs {
     /// Finds out what becomes of the tensors that `--dtype auto` or a rule wants without loss:
     /// reads them.
-    pub(crate) fn find_lossless(
+    pub(super) fn find_lossless(
         &self,
         checkpoint: &Checkpoint,
         options: &mut Options,
@@ -77,7 +78,11 @@ fn summary(checkpoint: &Checkpoint, wanted: &[Option<Wanted>], found: &[Option<D
     }
     let rest = match stay {
         0 => String::new(),
-        _ => format!("; {} ({}) stay", plural(stay), human_bytes(stay_bytes)),
+        _ => format!(
+            "; {} ({}) stay",
+            plural("tensor", stay),
+            human_bytes(stay_bytes)
+        ),
     };
     if became.is_empty() {
         return format!("no tensor fits a smaller dtype without loss{rest}");
@@ -86,7 +91,7 @@ fn summary(checkpoint: &Checkpoint, wanted: &[Option<Wanted>], found: &[Option<D
     let mut kinds = became.iter();
     let first = kinds.next().map(|(dtype, count)| match count {
         1 => format!("1 tensor becomes {dtype}"),
-        _ => format!("{} become {dtype}", plural(*count)),
+        _ => format!("{} become {dtype}", plural("tensor", *count)),
     });
     let others = kinds.map(|(dtype, count)| format!("{} {dtype}", grouped(*count)));
     let became: Vec<String> = first.into_iter().chain(others).collect();
@@ -96,9 +101,4 @@ fn summary(checkpoint: &Checkpoint, wanted: &[Option<Wanted>], found: &[Option<D
 
 fn byte_len(tensor: &Tensor) -> u64 {
     tensor.byte_len().unwrap_or(0)
-}
-
-fn plural(count: u64) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} tensor{ending}", grouped(count))
 }

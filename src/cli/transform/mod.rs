@@ -3,9 +3,10 @@
 
 mod arrangement;
 mod fit;
-pub(crate) mod imatrix;
+mod imatrix;
 mod losses;
 mod lossless;
+mod make;
 pub(crate) mod metadata;
 mod page;
 mod quantize;
@@ -13,16 +14,16 @@ mod report;
 pub(crate) mod rules;
 mod verify;
 
-pub(crate) use fit::{Request, fit};
+pub(crate) use make::{Made, Making};
 pub(crate) use report::{Dropped, Report};
 
 use super::args::{Format, Global};
 use super::progress::Bar;
 use super::{Status, companions};
 use arrangement::ArrangementArgs;
-use ckpt::dtype::cast::{self, Losses, Overflow};
-use ckpt::format::{self, Edit, Output, Plan, Ties, WriteOptions};
-use ckpt::io::{SinkOptions, is_folder, list_folder};
+use ckpt::dtype::cast::{self, Overflow};
+use ckpt::format::{self, Edit, Output, Plan, Ties, WriteOptions, Written};
+use ckpt::io::{SinkOptions, folder_of, is_folder, list_folder};
 use ckpt::model::{Checkpoint, Tensor};
 use ckpt::op::convert::{Change, Converted, Options, Reason, Scaling, Tied};
 use ckpt::op::rules::Wanted;
@@ -209,6 +210,21 @@ impl WriteArgs {
     }
 }
 
+impl WriteArgs {
+    /// How the output is written. `replace`: it takes the place of the source.
+    fn write_options(&self, replace: bool, global: &Global) -> WriteOptions {
+        WriteOptions {
+            sink: SinkOptions {
+                replace: replace || global.force,
+                sync: !self.no_sync,
+            },
+            threads: global.threads(),
+            arrangement: self.arrangement.arrangement(),
+            in_place: self.in_place,
+        }
+    }
+}
+
 /// Refuses formats that neither command has.
 pub(crate) fn require_format(command: &str, global: &Global) -> Result<()> {
     let formats = [
@@ -257,32 +273,30 @@ pub(crate) fn finish(
         global.emit(|out| report.write(global, out))?;
         return Ok(Status::Done);
     }
-    let sink = SinkOptions {
-        replace: replace || global.force,
-        sync: !args.no_sync,
-    };
-    let write_options = WriteOptions {
-        sink,
-        threads: global.threads(),
-        arrangement: args.arrangement.arrangement(),
-        in_place: args.in_place,
-    };
-    let is_verified = args.verify || (replace && !args.no_verify);
     let bar = Bar::new(global, report.doing, plan.data_bytes());
+    let checkpoint = &converted.checkpoint;
+    let is_verified = args.verify || (replace && !args.no_verify);
     let mut verified = None;
     let mut check = |found: &[Tensor]| {
-        verified = Some(verify::verify(global, &converted.checkpoint, found)?);
+        verified = Some(verify::verify(global, checkpoint, found)?);
         Ok(())
     };
     let check: Option<format::Check<'_>> = match is_verified {
         true => Some(&mut check),
         false => None,
     };
-    let checkpoint = &converted.checkpoint;
-    let (losses, removed, stale) = match edit {
+    let written = match edit {
+        None => format::write_checked(
+            checkpoint,
+            target,
+            &args.write_options(replace, global),
+            &bar,
+            check,
+        )
+        .map_err(|error| error.in_file(path))?,
         Some(edit) => {
             let is_in_place = edit.bytes_in_place().is_some();
-            edit.apply(checkpoint, sink.sync, check)?;
+            edit.apply(checkpoint, !args.no_sync, check)?;
             if is_in_place && is_verified {
                 // Nobody touched them.
                 verified = Some(vec![Verified::IDENTICAL; checkpoint.tensors.len()]);
@@ -291,30 +305,21 @@ pub(crate) fn finish(
                 true => "metadata changed in place",
                 false => "metadata changed, data copied as it lies",
             };
-            (
-                vec![Losses::default(); checkpoint.tensors.len()],
-                Vec::new(),
-                Vec::new(),
-            )
-        }
-        None => {
-            let written = format::write_checked(checkpoint, target, &write_options, &bar, check);
-            let written = written.map_err(|error| error.in_file(path))?;
-            (written.losses, written.removed, written.stale)
+            Written::untouched(report.outputs.clone(), checkpoint)
         }
     };
-    drop(bar);
     report.verified = verified;
+    drop(bar);
     if !args.weights_only && is_folder(&report.companions) {
         let special = companions::Special {
             skips: report.skips,
             rewritten: &report.rewritten,
         };
-        companions::bring(global, &report.companions, target, sink, &special)?;
+        companions::bring(global, &report.companions, target, !args.no_sync, &special)?;
     }
-    say_old_files(global, &removed, &stale);
-    losses::say(global, target, converted, &losses);
-    report.losses = Some(losses);
+    say_old_files(global, &written.removed, &written.stale);
+    losses::say(global, target, converted, &written.losses);
+    report.losses = Some(written.losses);
     if global.format() != Format::Json {
         report.say_done(global);
     }
@@ -459,14 +464,9 @@ fn say_old_files(global: &Global, removed: &[PathBuf], stale: &[PathBuf]) {
             names.push(format!("{more} more"));
         }
         if let Some(first) = paths.first() {
-            let folder = first.parent().unwrap_or(Path::new(""));
-            let folder = match folder.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => folder,
-            };
             global.say(&format!(
                 "{}: {what}: {}",
-                folder.display(),
+                folder_of(first).display(),
                 names.join(", ")
             ));
         }

@@ -1,5 +1,6 @@
 //! How matrices become blocks: arguments, and what is said of the choices.
 
+use super::report::plural;
 use crate::cli::args::Global;
 use ckpt::op::convert::{Change, Converted, Reason};
 use ckpt::text::{escape, grouped, human_bytes};
@@ -32,7 +33,10 @@ pub(super) fn say(global: &Global, path: &str, converted: &Converted) {
         count(&mut kinds, tensor.dtype.to_string());
     }
     if let Some((first, _)) = fallbacks.clone().next() {
-        let (tensors, first) = (plural(fallbacks.count()), escape(&first.name));
+        let (tensors, first) = (
+            plural("tensor", fallbacks.count() as u64),
+            escape(&first.name),
+        );
         let kinds = list(&kinds);
         global.say(&format!(
             "{path}: {tensors} with rows that are no whole blocks fall back to {kinds}, `{first}` the first; `--no-fallback` makes that an error"
@@ -47,7 +51,7 @@ pub(super) fn say(global: &Global, path: &str, converted: &Converted) {
         }
     }
     if !roles.is_empty() {
-        let tensors = plural(roles.iter().map(|(_, count)| *count as usize).sum());
+        let tensors = plural("tensor", roles.iter().map(|(_, count)| *count).sum());
         let (roles, bytes) = (list(&roles), human_bytes(bytes));
         global.say(&format!(
             "{path}: {tensors} ({bytes}) get the types that llama.cpp gives them: {roles}; `--dtype-for` gives others"
@@ -70,9 +74,4 @@ fn count(counts: &mut Vec<(String, u64)>, what: String) {
 fn list(counts: &[(String, u64)]) -> String {
     let word = |(what, count): &(String, u64)| format!("{what} ({})", grouped(*count));
     counts.iter().map(word).collect::<Vec<_>>().join(", ")
-}
-
-fn plural(count: usize) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} tensor{ending}", grouped(count as u64))
 }

@@ -16,7 +16,7 @@ use super::folder::Numbered;
 use super::is_passing;
 use super::sharded::{self, Shard};
 use crate::error::{Error, Kind, Result};
-use crate::io::{file_exists, is_outside, list_folder, read_small_file};
+use crate::io::{file_exists, is_outside, list_folder, or_here, read_small_file};
 use crate::limits;
 use crate::model::{Checkpoint, Level, Note, Value, Winner};
 use std::collections::{HashMap, HashSet};
@@ -153,11 +153,7 @@ fn outside_note(index: &Index, folder: &Path) -> Option<Note> {
 /// The note on shards that lie beside those of the index, but that it does not list.
 fn orphan_note(index: &Index, folder: &Path) -> Option<Note> {
     let first = index.files.first()?;
-    let folder = match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
-    };
-    let entries = list_folder(folder).ok()?;
+    let entries = list_folder(or_here(folder)).ok()?;
     let is_orphan =
         |name: &String| Numbered::are_of_one_set(name, first) && !index.files.contains(name);
     let mut orphans = entries

@@ -52,6 +52,18 @@ pub struct Written {
     pub stale: Vec<PathBuf>,
 }
 
+impl Written {
+    /// Of outputs whose tensors stay as they lie.
+    pub fn untouched(outputs: Vec<Output>, checkpoint: &Checkpoint) -> Written {
+        Written {
+            outputs,
+            losses: vec![Losses::default(); checkpoint.tensors.len()],
+            removed: Vec::new(),
+            stale: Vec::new(),
+        }
+    }
+}
+
 /// Writes `checkpoint` to `target`, in the format of its extension.
 ///
 /// A tensor whose `tied_to` names another one is not written again: the format records the
