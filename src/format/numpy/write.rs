@@ -97,6 +97,12 @@ impl Writer for Npz {
         let mut zip = ZipPlan::new(Framing::Headers);
         let mut offsets = Vec::with_capacity(part.tensors.len());
         for tensor in &part.tensors {
+            if tensor.name.contains('\0') {
+                let error = Error::unsupported("its name holds a NUL, at which NumPy cuts names");
+                return Err(error
+                    .in_tensor(&tensor.name)
+                    .with_hint("`--rename` gives it another name, `-x` leaves it out"));
+            }
             let (head, len) = header(tensor).map_err(|e| e.in_tensor(&tensor.name))?;
             let name = format!("{}{MEMBER_SUFFIX}", tensor.name);
             offsets.push(zip.add(name, Fill::Data { head, len })?);
