@@ -379,3 +379,24 @@ fn stats_says_what_auto_saves() {
         "{page}"
     );
 }
+
+/// Values that became infinite have no distance, so no number shows them.
+#[test]
+fn what_is_lost_to_infinity_is_the_worst_of_what_was_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    write_source(folder.path());
+    let args = [
+        "convert",
+        "a.safetensors",
+        "b.safetensors",
+        "--dtype",
+        "f16",
+    ];
+    let ran = ckpt_in(folder.path(), &[&args[..], &["--verify"]].concat());
+    let line = |key: &str| ran.stdout.lines().find(|line| line.starts_with(key));
+    for key in ["cast", "worst"] {
+        let said = line(key).unwrap();
+        assert!(said.ends_with(", 1 not finite"), "{said}");
+    }
+    assert!(line("worst").unwrap().contains("w, rel_l2"));
+}

@@ -167,7 +167,11 @@ fn summary(converted: &Converted, verified: &[Verified]) -> Facts {
     let is_apart = |one: &Verified| one.metrics().changed != Some(0);
     let worst = converted.checkpoint.tensors.iter().zip(verified);
     let worst = worst.filter(|(_, one)| is_apart(one));
-    let of = |one: &Verified| one.metrics().rel_l2.unwrap_or(0.0);
+    // What became infinite or NaN has no distance, and is worse than any.
+    let of = |one: &Verified| {
+        let metrics = one.metrics();
+        (metrics.non_finite, metrics.rel_l2.unwrap_or(0.0))
+    };
     // Of equal ones the first.
     let worst = worst.reduce(|worst, next| {
         if of(next.1) > of(worst.1) {
@@ -183,16 +187,26 @@ fn summary(converted: &Converted, verified: &[Verified]) -> Facts {
             .snr_db
             .map_or("none".to_owned(), |snr| format!("{snr:.1} dB"));
         let text = format!(
-            "{}; rel_l2 {}, SNR {snr} over them",
+            "{}; rel_l2 {}, SNR {snr} over them{}",
             count(&is_apart),
-            number(together.rel_l2)
+            number(together.rel_l2),
+            not_finite(&together)
         );
         entries.push(("cast".to_owned(), text));
         let (name, error) = (&tensor.name, number(one.metrics().rel_l2));
-        entries.push(("worst".to_owned(), format!("{name}, rel_l2 {error}")));
+        let lost = not_finite(&one.metrics());
+        entries.push(("worst".to_owned(), format!("{name}, rel_l2 {error}{lost}")));
     }
     Facts {
         title: String::new(),
         entries,
+    }
+}
+
+/// What the other numbers of `metrics` leave aside.
+fn not_finite(metrics: &Metrics) -> String {
+    match metrics.non_finite {
+        0 => String::new(),
+        count => format!(", {} not finite", grouped(count)),
     }
 }
