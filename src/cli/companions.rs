@@ -8,6 +8,9 @@ use std::path::Path;
 /// Larger files are no companions: the largest tokenizers have about 35 MB.
 const LARGEST: u64 = 64 << 20;
 
+/// Bytes that are compared at once.
+const PIECE: usize = 1 << 16;
+
 /// Companions that are treated otherwise.
 pub(crate) struct Special<'a> {
     /// Which stay behind.
@@ -38,40 +41,52 @@ pub(crate) fn bring(
         replace: false,
         sync,
     };
-    let mut brought = Vec::new();
+    let (mut brought, mut kept) = (Vec::new(), Vec::new());
     let entries = list_folder(source)?.into_iter().filter(is_companion);
     for entry in entries.filter(|entry| !(special.skips)(&entry.name)) {
         let to = folder.join(&entry.name);
+        let mut rewritten = special.rewritten.iter();
+        let from = match rewritten.find(|(name, _)| *name == entry.name) {
+            Some((name, bytes)) => Source::from_bytes(name, bytes.as_slice()),
+            None => Source::open(&entry.path)?,
+        };
         if file_exists(&to) {
-            let shown = to.display();
-            global.say(&format!(
-                "{shown}: exists already and is kept; remove it to have the source's"
-            ));
+            // What cannot be read is another file.
+            let is_same = Source::open(&to).and_then(|there| is_same(&there, &from));
+            kept.extend((!is_same.unwrap_or(false)).then_some(entry.name));
             continue;
         }
         let sink = Sink::create(&to, options)?;
-        match special
-            .rewritten
-            .iter()
-            .find(|(name, _)| *name == entry.name)
-        {
-            Some((_, bytes)) => sink.write_all_at(0, bytes)?,
-            None => {
-                let from = Source::open(&entry.path)?;
-                sink.copy_from(0, &from, 0, from.len(), &mut Vec::new())?;
-            }
-        }
+        sink.copy_from(0, &from, 0, from.len(), &mut Vec::new())?;
         sink.finish()?;
         brought.push(entry.name);
     }
-    if !brought.is_empty() {
-        global.say(&format!(
-            "{}: brought along: {}",
-            folder.display(),
-            brought.join(", ")
-        ));
-    }
+    let say = |names: &[String], what: &str| {
+        if !names.is_empty() {
+            let (folder, names) = (folder.display(), names.join(", "));
+            global.say(&format!("{folder}: {what}: {names}"));
+        }
+    };
+    say(&brought, "brought along");
+    say(
+        &kept,
+        "warning: other files of these names stand there and are kept, not those of the source",
+    );
     Ok(())
+}
+
+/// Whether two files hold the same bytes.
+fn is_same(a: &Source, b: &Source) -> Result<bool> {
+    if a.len() != b.len() {
+        return Ok(false);
+    }
+    for offset in (0..a.len()).step_by(PIECE) {
+        let piece = PIECE as u64;
+        if a.read_prefix(offset, piece)? != b.read_prefix(offset, piece)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Configuration, tokenizer, model card, licence.

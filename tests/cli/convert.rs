@@ -400,3 +400,26 @@ fn what_is_lost_to_infinity_is_the_worst_of_what_was_verified() {
     }
     assert!(line("worst").unwrap().contains("w, rel_l2"));
 }
+
+/// `--force` is about the output: what lies beside it may be of another model.
+#[test]
+fn files_beside_an_output_are_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = testdata("language/llama-bpe");
+    let model = model.to_str().unwrap();
+    std::fs::write(folder.path().join("config.json"), "mine").unwrap();
+    let convert = |target: &str| ckpt_in(folder.path(), &["convert", model, target, "--force"]);
+    let first = convert("a.safetensors");
+    assert!(first.stderr.contains("kept"), "{}", first.stderr);
+    assert!(
+        first.stderr.contains("brought along: README.md"),
+        "{}",
+        first.stderr
+    );
+    let second = convert("a.safetensors");
+    assert_eq!((first.status, second.status), (0, 0));
+    // Equal ones are not worth a word.
+    assert!(!second.stderr.contains("README.md"), "{}", second.stderr);
+    let config = std::fs::read(folder.path().join("config.json")).unwrap();
+    assert_eq!(config, b"mine");
+}
