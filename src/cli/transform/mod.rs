@@ -270,7 +270,7 @@ pub(crate) fn finish(
         }];
     }
     if args.dry_run {
-        global.emit(|out| report.write(global, out))?;
+        global.emit(|out| page::write(&report, global, out))?;
         return Ok(Status::Done);
     }
     let bar = Bar::new(global, report.doing, plan.data_bytes());
@@ -328,8 +328,8 @@ pub(crate) fn finish(
     }
     match global.format() {
         Format::Table if report.page.is_none() => {}
-        Format::Table => global.emit(|out| report.write_more(global, out))?,
-        _ => global.emit(|out| report.write(global, out))?,
+        Format::Table => global.emit(|out| page::write_more(&report, global, out))?,
+        _ => global.emit(|out| page::write(&report, global, out))?,
     }
     Ok(Status::Done)
 }

@@ -4,10 +4,11 @@ use super::report::{Report, plural};
 use crate::cli::args::{Format, Global};
 use ckpt::op::convert::{Change, Reason};
 use ckpt::op::inspect;
-use ckpt::report::{Block, Cell, Column, Facts, Kind, Page, Style, Table};
+use ckpt::report::{Block, Cell, Column, Facts, Kind, Page, Style, Table, Writer};
 use ckpt::text::{grouped, human_bytes};
 use ckpt::{DType, Tensor};
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
 
 /// One tensor of the plan.
 struct Line<'a> {
@@ -30,8 +31,41 @@ struct Look {
     is_narrow: bool,
 }
 
+/// Writes the plan, and what there is beside it.
+pub(super) fn write(report: &Report<'_>, global: &Global, out: &mut dyn Write) -> io::Result<()> {
+    if global.format() == Format::Json {
+        serde_json::to_writer_pretty(&mut *out, &report.json())?;
+        return writeln!(out);
+    }
+    let mut plan = page(report, global);
+    if global.format() != Format::Csv {
+        let more = report.page.iter();
+        plan.blocks
+            .extend(more.flat_map(|more| more.blocks.clone()));
+    }
+    draw(&plan, global, out)
+}
+
+/// Writes what there is beside the plan.
+pub(super) fn write_more(
+    report: &Report<'_>,
+    global: &Global,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match &report.page {
+        Some(page) => draw(page, global, out),
+        None => Ok(()),
+    }
+}
+
+fn draw(page: &Page, global: &Global, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = Writer::new(out, global.style(), false)?;
+    writer.page(page)?;
+    writer.finish()
+}
+
 /// Draws the plan.
-pub(super) fn page(report: &Report<'_>, global: &Global) -> Page {
+fn page(report: &Report<'_>, global: &Global) -> Page {
     let (lines, prefix) = lines(report);
     let is_sheet = global.format() == Format::Csv;
     let look = Look {

@@ -1,15 +1,14 @@
 //! What was done to a checkpoint's tensors, for people and programs.
 
-use super::{page, verify};
-use crate::cli::args::{Format, Global};
+use super::verify;
+use crate::cli::args::Global;
 use ckpt::dtype::cast::Losses;
 use ckpt::format::Output;
 use ckpt::op::convert::Converted;
 use ckpt::op::verify::Verified;
-use ckpt::report::{self, Page};
+use ckpt::report::Page;
 use ckpt::text::{grouped, human_bytes};
 use serde_json::{Map, Value as Json, json};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Something that is not written.
@@ -89,22 +88,6 @@ impl<'a> Report<'a> {
 }
 
 impl Report<'_> {
-    pub(super) fn write(&self, global: &Global, out: &mut dyn Write) -> io::Result<()> {
-        match global.format() {
-            Format::Json => {
-                serde_json::to_writer_pretty(&mut *out, &self.json())?;
-                writeln!(out)
-            }
-            Format::Csv => draw(&page::page(self, global), global, out),
-            _ => {
-                let mut page = page::page(self, global);
-                page.blocks
-                    .extend(self.page.iter().flat_map(|more| more.blocks.clone()));
-                draw(&page, global, out)
-            }
-        }
-    }
-
     /// Appends what reading back found to what people see.
     pub(super) fn add_verified(&mut self, target: &Path) {
         let found = self.verified.as_ref();
@@ -118,15 +101,8 @@ impl Report<'_> {
         }
     }
 
-    /// What there is beside the plan.
-    pub(super) fn write_more(&self, global: &Global, out: &mut dyn Write) -> io::Result<()> {
-        match &self.page {
-            Some(page) => draw(page, global, out),
-            None => Ok(()),
-        }
-    }
-
-    fn json(&self) -> Json {
+    /// For programs.
+    pub(super) fn json(&self) -> Json {
         let outputs = self.outputs.iter();
         let outputs: Vec<Json> = outputs
             .map(|output| json!({"file": output.path.to_string_lossy(), "bytes": output.bytes}))
@@ -247,12 +223,6 @@ impl Report<'_> {
             say(&output.path.display().to_string(), "", output.bytes);
         }
     }
-}
-
-fn draw(page: &Page, global: &Global, out: &mut dyn Write) -> io::Result<()> {
-    let mut writer = report::Writer::new(out, global.style(), false)?;
-    writer.page(page)?;
-    writer.finish()
 }
 
 /// `1 tensor`, `2 tensors`.

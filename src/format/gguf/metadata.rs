@@ -1,7 +1,6 @@
 //! Key-value pairs.
 
 use super::fields::{Fields, Tally, Text};
-use super::original;
 use super::types::ValueType;
 use crate::error::{Error, Result};
 use crate::format::ReadOptions;
@@ -9,6 +8,9 @@ use crate::io::ByteOrder;
 use crate::limits;
 use crate::model::{Array, Level, Note, Storage, Value};
 use std::collections::HashSet;
+
+/// Before the name of a tensor whose shape is another in the file.
+pub(super) const ORIGINAL_SHAPE: &str = "comfy.gguf.orig_shape.";
 
 /// The alignment of a file that states none.
 pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
@@ -62,7 +64,7 @@ impl Metadata {
         if key.is_empty() {
             return Err(Error::malformed("a metadata key is empty").at(at));
         }
-        if key.starts_with(original::SHAPE) {
+        if key.starts_with(ORIGINAL_SHAPE) {
             self.original_shapes.push((key.clone(), at));
         }
         let kind = read_type(fields)?;

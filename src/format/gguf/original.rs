@@ -9,14 +9,11 @@
 //! its first ones multiplied together, so that rows stay what they are; a long name as its
 //! beginning and a hash of the whole.
 
-use super::metadata::Metadata;
+use super::metadata::{Metadata, ORIGINAL_SHAPE as SHAPE};
 use crate::limits;
 use crate::model::{Shape, Tensor, Value};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-
-/// Before the name of a tensor whose shape is another in the file.
-pub(super) const SHAPE: &str = "comfy.gguf.orig_shape.";
 
 /// Before the name of a tensor that has another in the file.
 const NAME: &str = "ckpt.original_name.";
