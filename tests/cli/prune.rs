@@ -309,6 +309,12 @@ fn bad_requests_are_named_and_write_nothing() {
         ),
         (
             "pytorch/training.pt",
+            vec!["--sparsity", "0.5", "--norm", "l1"],
+            "--rows <SHARE>|--channels <SHARE>",
+        ),
+        ("safetensors/empty.safetensors", vec![], "holds no tensors"),
+        (
+            "pytorch/training.pt",
             vec!["--drop", "x*"],
             "`x*` matches no tensor",
         ),

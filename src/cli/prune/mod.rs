@@ -35,7 +35,7 @@ const LAYERS: u64 = 1024;
     ckpt prune last.ckpt model.safetensors\n  \
     ckpt prune last.ckpt model.safetensors --dry-run\n  \
     ckpt prune sd-full-ema.ckpt sd.safetensors --weights ema --dtype f16\n  \
-    ckpt prune checkpoint-500/ published/\n  \
+    ckpt prune checkpoint-500/ published/          a folder that is there\n  \
     ckpt prune model.pt small.safetensors --drop 'aux_head.*'\n  \
     ckpt prune sd.safetensors --component list\n  \
     ckpt prune sd.safetensors vae.safetensors --component vae\n  \

@@ -22,13 +22,13 @@ pub(crate) struct ZeroingArgs {
     #[arg(long, value_name = "N:M", conflicts_with = "sparsity")]
     structured: Option<String>,
     /// Zero this share of the rows, the outputs of a layer: those of the smallest norm
-    #[arg(long, value_name = "SHARE", conflicts_with_all = ["sparsity", "structured"], allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["sparsity", "structured"], group = "slices", allow_negative_numbers = true)]
     rows: Option<f64>,
     /// Zero this share of the channels, the inputs of a layer (axis 1)
-    #[arg(long, value_name = "SHARE", conflicts_with_all = ["sparsity", "structured", "rows"], allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["sparsity", "structured"], group = "slices", allow_negative_numbers = true)]
     channels: Option<f64>,
     /// The norm for `--rows` and `--channels`
-    #[arg(long, value_name = "NORM", value_enum, default_value_t = NormArg::L2)]
+    #[arg(long, value_name = "NORM", value_enum, default_value_t = NormArg::L2, requires = "slices")]
     norm: NormArg,
     /// Only tensors whose name matches, whatever they are; repeatable
     #[arg(long, value_name = "GLOB")]

@@ -103,6 +103,9 @@ impl Draft {
 
     /// Errors: `Usage` if nothing is left, or if two tensors would have one name.
     pub(super) fn check(&self) -> Result<()> {
+        if self.items.is_empty() && self.dropped.is_empty() {
+            return Err(Error::usage("holds no tensors"));
+        }
         if self.items.is_empty() {
             let mut reasons: Vec<&str> = Vec::new();
             for dropped in &self.dropped {
